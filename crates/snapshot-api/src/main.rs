@@ -1,0 +1,2 @@
+//! The snapshot service.
+fn main() {}
