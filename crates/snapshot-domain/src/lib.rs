@@ -1,1 +1,63 @@
-//! Placeholder.
+//! The rules of a volume snapshot service: entities, state changes, use cases, and the ports they need.
+//!
+//! The crate is pure. It opens no file or socket, starts no thread and knows no web framework, database or runtime, so
+//! that another service can reuse it with storage of its own: implement the traits in [`ports`], hand them to the
+//! services in [`use_case`], and the rules hold. `examples/` shows one that does.
+//!
+//! # A snapshot's life
+//!
+//! ```text
+//!            copy committed
+//! snapshotting ──────────► available
+//!      │  copy failed
+//!      └─────────────────► error
+//! ```
+//!
+//! A snapshot can be deleted in every state; deleting one that is still `snapshotting` cancels its copy.
+//!
+//! # Tests of other services
+//!
+//! Feature `mocks` adds [`testing`]: mockall mocks of every port, in-memory repositories, builders, and the contract
+//! suites that every implementation of a repository has to pass.
+
+mod access;
+mod caller;
+mod content;
+mod error;
+mod ids;
+mod name;
+mod pack;
+pub mod ports;
+mod revision;
+mod size;
+mod snapshot;
+mod tags;
+mod task;
+#[cfg(feature = "mocks")]
+pub mod testing;
+mod time;
+mod token;
+pub mod use_case;
+mod volume;
+
+pub use access::{Organization, TokenRecord};
+pub use caller::{Caller, Scope};
+pub use content::{Content, ContentDigest, InvalidDigest};
+pub use error::{Error, Resource, Result};
+pub use ids::{AccountId, InstanceId, OrganizationId, PackId, RequestId, SnapshotId, TaskId, TokenId, VolumeId};
+pub use name::{InvalidName, Name};
+pub use pack::Pack;
+pub use revision::Revision;
+pub use size::{InvalidSize, VolumeSize};
+pub use snapshot::{
+    BaseVolume, NewSnapshot, ReadableSnapshot, Snapshot, SnapshotChanges, SnapshotEvent, SnapshotState,
+    SnapshotStateName, StoredSnapshot,
+};
+pub use tags::{InvalidTag, Tag, Tags};
+pub use task::{Lease, Progress, RestoreSource, StoredTask, Task, TaskOutcome, TaskState, TaskStateName, Work};
+pub use time::{InvalidTimestamp, Timestamp};
+pub use token::{InvalidToken, Token, TokenHash};
+pub use volume::{
+    NewVolume, StoredVolume, Volume, VolumeChanges, VolumeEvent, VolumeLocation, VolumeState, VolumeStateName,
+    VolumeType,
+};

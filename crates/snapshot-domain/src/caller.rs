@@ -1,0 +1,66 @@
+//! Who asks, and what that lets them see.
+
+use crate::{AccountId, Error, OrganizationId, Result, TokenId};
+
+/// Whoever showed a valid token. Every use case takes one: tenancy is decided in the use cases and the queries.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Caller {
+    /// The token that was shown, for the log.
+    pub token: TokenId,
+    /// The account that the token belongs to.
+    pub account: AccountId,
+    /// The organizations that the account acts for.
+    pub organizations: Vec<OrganizationId>,
+}
+
+impl Caller {
+    /// Everything the caller may see.
+    pub fn scope(&self) -> Scope {
+        Scope(self.organizations.clone())
+    }
+
+    /// What the caller may see of one organization: nothing, when it is not theirs.
+    pub fn scope_within(&self, organization: OrganizationId) -> Scope {
+        Scope(
+            self.organizations
+                .iter()
+                .copied()
+                .filter(|own| *own == organization)
+                .collect(),
+        )
+    }
+
+    /// Refuses to act for somebody else.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotAllowed`] unless the organization is the caller's.
+    pub fn act_for(&self, organization: OrganizationId) -> Result<()> {
+        if self.organizations.contains(&organization) {
+            Ok(())
+        } else {
+            Err(Error::NotAllowed)
+        }
+    }
+}
+
+/// The organizations whose resources a query may touch. May be empty: then nothing is found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Scope(Vec<OrganizationId>);
+
+impl Scope {
+    /// A scope of these organizations.
+    pub const fn new(organizations: Vec<OrganizationId>) -> Self {
+        Self(organizations)
+    }
+
+    /// The organizations.
+    pub fn organizations(&self) -> &[OrganizationId] {
+        &self.0
+    }
+
+    /// Whether what belongs to `organization` may be seen.
+    pub fn covers(&self, organization: OrganizationId) -> bool {
+        self.0.contains(&organization)
+    }
+}

@@ -1,0 +1,84 @@
+//! What is known of a copy once it is whole.
+
+use std::fmt;
+
+use thiserror::Error;
+
+/// A whole copy of a volume in the vault: a manifest exists exactly when a snapshot carries this.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Content {
+    /// What the bytes are; the same for equal bytes, wherever they are kept.
+    pub digest: ContentDigest,
+    /// Bytes that this copy added to the vault when it was made.
+    pub stored_bytes: u64,
+}
+
+/// A checksum of a volume's bytes that depends on nothing else, as `blake3-<chunk bytes>:<64 hex digits>`.
+///
+/// It is BLAKE3 over the BLAKE3 hashes of all chunks in order, followed by the size in bytes (64 bits, little endian);
+/// so whoever restored a volume can check it without this service.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct ContentDigest(String);
+
+/// The text is no [`ContentDigest`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error("a digest reads blake3-<chunk bytes>:<64 hex digits>")]
+pub struct InvalidDigest;
+
+impl ContentDigest {
+    /// Reads a digest.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidDigest`] unless it is written as described above.
+    pub fn parse(raw: &str) -> Result<Self, InvalidDigest> {
+        let (chunk, hash) = raw
+            .strip_prefix("blake3-")
+            .and_then(|rest| rest.split_once(':'))
+            .ok_or(InvalidDigest)?;
+        let is_number = !chunk.starts_with('0') && chunk.parse::<u32>().is_ok();
+        let is_hash = hash.len() == 64 && hash.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+        if is_number && is_hash {
+            Ok(Self(raw.to_owned()))
+        } else {
+            Err(InvalidDigest)
+        }
+    }
+
+    /// The digest as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for ContentDigest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_well_formed_digests_are_taken() {
+        let hash = "ab".repeat(32);
+
+        assert!(ContentDigest::parse(&format!("blake3-131072:{hash}")).is_ok());
+        assert_eq!(
+            ContentDigest::parse(&format!("blake3-0131072:{hash}")),
+            Err(InvalidDigest)
+        );
+        assert_eq!(ContentDigest::parse(&format!("blake3-x:{hash}")), Err(InvalidDigest));
+        assert_eq!(
+            ContentDigest::parse(&format!("blake3-131072:{}", &hash[1..])),
+            Err(InvalidDigest)
+        );
+        assert_eq!(
+            ContentDigest::parse(&format!("blake3-131072:{}", hash.to_uppercase())),
+            Err(InvalidDigest)
+        );
+        assert_eq!(ContentDigest::parse(""), Err(InvalidDigest));
+    }
+}

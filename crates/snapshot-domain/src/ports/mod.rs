@@ -1,0 +1,66 @@
+//! What the use cases need of the world around them, as traits.
+//!
+//! Every port blocks: databases, hashing and disks do. Each method is one transaction: all of it happens, or nothing.
+//! Repositories store, and decide nothing about states; what two callers could decide differently at once is settled by
+//! revisions and leases, and told with [`Error::Stale`](crate::Error::Stale) and
+//! [`Error::LeaseLost`](crate::Error::LeaseLost).
+//!
+//! Feature `mocks` has a mock and an in-memory implementation of each.
+
+mod access;
+mod bytes;
+mod environment;
+mod packs;
+mod snapshots;
+mod tasks;
+mod volumes;
+
+pub use access::{OrganizationRepository, TokenRepository};
+pub use bytes::{OpenVolume, ReadAt, SnapshotBytes, StagedWrite, VolumeBytes};
+pub use environment::{Clock, IdSource};
+pub use packs::PackRepository;
+pub use snapshots::{SnapshotCursor, SnapshotQuery, SnapshotRepository};
+pub use tasks::{Renewal, TaskQueue};
+pub use volumes::{VolumeCursor, VolumeQuery, VolumeRepository};
+
+#[cfg(feature = "mocks")]
+pub use self::{
+    access::{MockOrganizationRepository, MockTokenRepository},
+    bytes::{MockReadAt, MockSnapshotBytes, MockStagedWrite, MockVolumeBytes},
+    environment::{MockClock, MockIdSource},
+    packs::MockPackRepository,
+    snapshots::MockSnapshotRepository,
+    tasks::MockTaskQueue,
+    volumes::MockVolumeRepository,
+};
+
+/// Which part of an ordered list is wanted: what comes after a cursor, without the first `skip`, at most `limit`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Slice<C> {
+    /// The last item that the reader has seen; `None` for the start.
+    pub after: Option<C>,
+    /// How many items to leave out.
+    pub skip: u64,
+    /// How many items to return at most.
+    pub limit: u32,
+}
+
+impl<C> Slice<C> {
+    /// The first `limit` items.
+    pub const fn first(limit: u32) -> Self {
+        Self {
+            after: None,
+            skip: 0,
+            limit,
+        }
+    }
+
+    /// The next `limit` items after one that was seen.
+    pub const fn after(cursor: C, limit: u32) -> Self {
+        Self {
+            after: Some(cursor),
+            skip: 0,
+            limit,
+        }
+    }
+}

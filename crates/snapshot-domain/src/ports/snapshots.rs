@@ -1,0 +1,135 @@
+//! Where snapshots are kept.
+
+use crate::{
+    Lease, Name, Result, Scope, Snapshot, SnapshotId, SnapshotStateName, Tag, Task, TaskOutcome, Timestamp, Volume,
+    VolumeId, ports::Slice,
+};
+
+/// Keeps snapshots.
+#[cfg_attr(feature = "mocks", mockall::automock)]
+pub trait SnapshotRepository: Send + Sync {
+    /// Stores a new snapshot and the task that fills it, and counts one more copy of the volume.
+    ///
+    /// Any number of copies of one volume may begin at once: beginning one does not change the volume's revision.
+    ///
+    /// # Errors
+    ///
+    /// [`Stale`](crate::Error::Stale) unless the volume is stored at exactly `volume.revision()`;
+    /// [`AlreadyExists`](crate::Error::AlreadyExists) when the id is taken.
+    fn begin(&self, snapshot: &Snapshot, task: &Task, volume: &Volume) -> Result<()>;
+
+    /// The snapshot, if it is in the scope.
+    ///
+    /// # Errors
+    ///
+    /// [`NotFound`](crate::Error::NotFound) when there is none, or when it is somebody else's.
+    fn find(&self, scope: &Scope, id: SnapshotId) -> Result<Snapshot>;
+
+    /// The snapshot, whoever owns it: for background work.
+    ///
+    /// # Errors
+    ///
+    /// [`NotFound`](crate::Error::NotFound) when there is none.
+    fn get(&self, id: SnapshotId) -> Result<Snapshot>;
+
+    /// The latest `available` snapshot of a volume that is sealed with the key of `domain`, whoever owns it now.
+    ///
+    /// # Errors
+    ///
+    /// Only those of the storage itself.
+    fn latest_available(&self, volume: VolumeId, domain: crate::OrganizationId) -> Result<Option<Snapshot>>;
+
+    /// A part of the snapshots that match, oldest first, ties by id.
+    ///
+    /// # Errors
+    ///
+    /// Only those of the storage itself.
+    fn list(&self, query: &SnapshotQuery, slice: Slice<SnapshotCursor>) -> Result<Vec<Snapshot>>;
+
+    /// How many snapshots match.
+    ///
+    /// # Errors
+    ///
+    /// Only those of the storage itself.
+    fn count(&self, query: &SnapshotQuery) -> Result<u64>;
+
+    /// Replaces the stored snapshot by its next revision.
+    ///
+    /// # Errors
+    ///
+    /// [`Stale`](crate::Error::Stale) unless the stored revision is exactly the one before `snapshot.revision()`;
+    /// [`NotFound`](crate::Error::NotFound) when the snapshot is gone.
+    fn update(&self, snapshot: &Snapshot) -> Result<()>;
+
+    /// Ends a copy: replaces the snapshot by its next revision, ends the task with this outcome, and counts one copy of
+    /// its base volume less.
+    ///
+    /// # Errors
+    ///
+    /// [`LeaseLost`](crate::Error::LeaseLost) unless the task runs under this lease and was not called off;
+    /// [`Stale`](crate::Error::Stale) and [`NotFound`](crate::Error::NotFound) as [`update`](Self::update).
+    fn finish_capture(&self, lease: &Lease, snapshot: &Snapshot, outcome: TaskOutcome, now: Timestamp) -> Result<()>;
+
+    /// Removes a snapshot that is still being copied: calls its task off, and counts one copy of its base volume less.
+    /// Whoever holds the task cleans up what was stored.
+    ///
+    /// # Errors
+    ///
+    /// [`Stale`](crate::Error::Stale) unless the snapshot is stored at exactly `snapshot.revision()`;
+    /// [`NotFound`](crate::Error::NotFound) when it is gone.
+    fn cancel(&self, snapshot: &Snapshot) -> Result<()>;
+
+    /// Removes a snapshot whose copy has ended, and stores the task that removes its manifest.
+    ///
+    /// # Errors
+    ///
+    /// As [`cancel`](Self::cancel).
+    fn delete(&self, snapshot: &Snapshot, forget: &Task) -> Result<()>;
+}
+
+/// Which snapshots are wanted: all conditions at once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SnapshotQuery {
+    /// Owned by one of these.
+    pub scope: Scope,
+    /// Called exactly this.
+    pub name: Option<Name>,
+    /// With all of these tags.
+    pub tags: Vec<Tag>,
+    /// Taken of this volume.
+    pub base_volume: Option<VolumeId>,
+    /// In this state.
+    pub state: Option<SnapshotStateName>,
+}
+
+impl SnapshotQuery {
+    /// Everything in a scope.
+    pub const fn all(scope: Scope) -> Self {
+        Self {
+            scope,
+            name: None,
+            tags: Vec::new(),
+            base_volume: None,
+            state: None,
+        }
+    }
+}
+
+/// A place in the order of snapshots: oldest first, ties by id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct SnapshotCursor {
+    /// The snapshot's creation.
+    pub created_at: Timestamp,
+    /// The snapshot's id.
+    pub id: SnapshotId,
+}
+
+impl SnapshotCursor {
+    /// The place of a snapshot.
+    pub const fn of(snapshot: &Snapshot) -> Self {
+        Self {
+            created_at: snapshot.created_at(),
+            id: snapshot.id(),
+        }
+    }
+}

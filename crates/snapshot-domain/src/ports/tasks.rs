@@ -1,0 +1,83 @@
+//! Where tasks are kept, and who works on which.
+
+use crate::{InstanceId, Lease, Progress, Result, SnapshotId, Task, TaskId, TaskOutcome, Timestamp, VolumeId};
+
+/// Keeps tasks, and gives them to workers. New ones are stored together with what they work on, by the methods of the
+/// other repositories.
+#[cfg_attr(feature = "mocks", mockall::automock)]
+pub trait TaskQueue: Send + Sync {
+    /// Gives the oldest task that nobody holds at `now` to an instance, until `expires_at`. Two claims at once never get
+    /// the same task.
+    ///
+    /// # Errors
+    ///
+    /// Only those of the storage itself.
+    fn claim(&self, instance: InstanceId, now: Timestamp, expires_at: Timestamp) -> Result<Option<Task>>;
+
+    /// Keeps a task until `expires_at`, and notes how far it is.
+    ///
+    /// # Errors
+    ///
+    /// [`LeaseLost`](crate::Error::LeaseLost) unless the task runs under this lease.
+    fn renew(&self, lease: &Lease, progress: Progress, expires_at: Timestamp) -> Result<Renewal>;
+
+    /// Gives a task back undone.
+    ///
+    /// # Errors
+    ///
+    /// [`LeaseLost`](crate::Error::LeaseLost) unless the task runs under this lease.
+    fn put_back(&self, lease: &Lease) -> Result<()>;
+
+    /// Gives back every task that runs under a lease of this instance: at start, what its last process left. Returns how
+    /// many.
+    ///
+    /// # Errors
+    ///
+    /// Only those of the storage itself.
+    fn put_back_all(&self, instance: InstanceId) -> Result<u64>;
+
+    /// Ends a task that changes no snapshot or volume (any more).
+    ///
+    /// # Errors
+    ///
+    /// [`LeaseLost`](crate::Error::LeaseLost) unless the task runs under this lease.
+    fn finish(&self, lease: &Lease, outcome: TaskOutcome, now: Timestamp) -> Result<()>;
+
+    /// The task.
+    ///
+    /// # Errors
+    ///
+    /// [`NotFound`](crate::Error::NotFound) when there is none.
+    fn get(&self, id: TaskId) -> Result<Task>;
+
+    /// How far the copies of these snapshots are, for those that have not ended.
+    ///
+    /// # Errors
+    ///
+    /// Only those of the storage itself.
+    fn captures_of(&self, snapshots: &[SnapshotId]) -> Result<Vec<(SnapshotId, Progress)>>;
+
+    /// How far the restores and copies of these volumes are, for those that have not ended. Of several copies of one
+    /// volume, the one that began last counts.
+    ///
+    /// # Errors
+    ///
+    /// Only those of the storage itself.
+    fn work_on(&self, volumes: &[VolumeId]) -> Result<Vec<(VolumeId, Progress)>>;
+
+    /// How many restores from a snapshot have not ended.
+    ///
+    /// # Errors
+    ///
+    /// Only those of the storage itself.
+    fn restores_from(&self, snapshot: SnapshotId) -> Result<u64>;
+}
+
+/// What a worker is told when it renews its lease.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Renewal {
+    /// Go on.
+    Continue,
+    /// The task was called off: clean up and end it.
+    Cancelled,
+}

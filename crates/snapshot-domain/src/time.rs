@@ -1,0 +1,93 @@
+//! Moments in time, as precise as every database here can keep them.
+
+use std::fmt;
+
+use chrono::{DateTime, DurationRound, SubsecRound, TimeDelta, Utc};
+use thiserror::Error;
+
+/// A moment in UTC, cut to microseconds when it is made, so that what is stored is what was answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Timestamp(DateTime<Utc>);
+
+/// The number of microseconds is no moment that a calendar knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error("{0} microseconds since 1970 is out of range")]
+pub struct InvalidTimestamp(i64);
+
+impl Timestamp {
+    /// Cuts a moment to microseconds.
+    pub fn new(moment: DateTime<Utc>) -> Self {
+        let cut = moment.duration_trunc(TimeDelta::microseconds(1));
+        Self(cut.unwrap_or_else(|_| moment.trunc_subsecs(6)))
+    }
+
+    /// The moment a number of microseconds after 1970-01-01T00:00:00Z.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidTimestamp`] when the calendar does not reach that far.
+    pub fn from_micros(micros: i64) -> Result<Self, InvalidTimestamp> {
+        DateTime::from_timestamp_micros(micros)
+            .map(Self)
+            .ok_or(InvalidTimestamp(micros))
+    }
+
+    /// Microseconds since 1970-01-01T00:00:00Z.
+    pub const fn as_micros(self) -> i64 {
+        self.0.timestamp_micros()
+    }
+
+    /// The moment this many milliseconds later; the last one there is, when that is out of range.
+    pub fn plus_millis(self, millis: u32) -> Self {
+        Self(
+            self.0
+                .checked_add_signed(TimeDelta::milliseconds(i64::from(millis)))
+                .unwrap_or(DateTime::<Utc>::MAX_UTC),
+        )
+    }
+
+    /// The moment as chrono has it.
+    pub const fn as_datetime(self) -> DateTime<Utc> {
+        self.0
+    }
+}
+
+/// As the API writes dates: `2014-05-22T12:10:05.596769+00:00`.
+impl fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.format("%Y-%m-%dT%H:%M:%S%.6f+00:00").fmt(f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::TimeZone;
+
+    use super::*;
+
+    #[test]
+    fn what_is_below_a_microsecond_is_dropped_when_it_is_made() {
+        let precise = Utc.timestamp_opt(1_400_760_605, 596_769_999).unwrap();
+
+        let timestamp = Timestamp::new(precise);
+
+        assert_eq!(timestamp.to_string(), "2014-05-22T12:10:05.596769+00:00");
+        assert_eq!(Timestamp::from_micros(timestamp.as_micros()), Ok(timestamp));
+    }
+
+    #[test]
+    fn whole_seconds_keep_six_digits() {
+        let timestamp = Timestamp::from_micros(0).unwrap();
+
+        assert_eq!(timestamp.to_string(), "1970-01-01T00:00:00.000000+00:00");
+    }
+
+    #[test]
+    fn moments_before_1970_round_trip() {
+        let precise = Utc.timestamp_opt(-1, 1_999).unwrap();
+
+        let timestamp = Timestamp::new(precise);
+
+        assert_eq!(timestamp.as_micros(), -999_999);
+    }
+}

@@ -1,0 +1,179 @@
+//! Organizations and tokens: who may call.
+
+use std::sync::Arc;
+
+use crate::{
+    AccountId, Caller, Error, Name, Organization, OrganizationId, Resource, Result, Token, TokenId, TokenRecord,
+    ports::{Clock, IdSource, OrganizationRepository, TokenRepository},
+};
+
+/// A token that was just made: the only moment at which the secret is known.
+#[derive(Clone, Debug)]
+pub struct NewToken {
+    /// The secret, to be shown once.
+    pub token: Token,
+    /// What is kept of it.
+    pub record: TokenRecord,
+}
+
+/// What the first start made.
+#[derive(Clone, Debug)]
+pub struct Bootstrap {
+    /// The first organization.
+    pub organization: Organization,
+    /// Its first token.
+    pub token: NewToken,
+}
+
+/// Everything about who may call.
+#[derive(Clone)]
+pub struct AccessService {
+    organizations: Arc<dyn OrganizationRepository>,
+    tokens: Arc<dyn TokenRepository>,
+    clock: Arc<dyn Clock>,
+    ids: Arc<dyn IdSource>,
+}
+
+impl AccessService {
+    /// A service over these ports.
+    pub fn new(
+        organizations: Arc<dyn OrganizationRepository>,
+        tokens: Arc<dyn TokenRepository>,
+        clock: Arc<dyn Clock>,
+        ids: Arc<dyn IdSource>,
+    ) -> Self {
+        Self {
+            organizations,
+            tokens,
+            clock,
+            ids,
+        }
+    }
+
+    /// Who shows this token; `None` when it is unknown or revoked.
+    ///
+    /// # Errors
+    ///
+    /// Only those of the storage itself.
+    pub fn authenticate(&self, token: &Token) -> Result<Option<Caller>> {
+        self.tokens.caller(&token.hash())
+    }
+
+    /// Makes an organization.
+    ///
+    /// # Errors
+    ///
+    /// Only those of the storage itself.
+    pub fn create_organization(&self, name: Name) -> Result<Organization> {
+        self.insert_organization(OrganizationId::new(self.ids.id()), name)
+    }
+
+    /// All organizations, oldest first.
+    ///
+    /// # Errors
+    ///
+    /// Only those of the storage itself.
+    pub fn organizations(&self) -> Result<Vec<Organization>> {
+        self.organizations.list()
+    }
+
+    /// The organization with this id.
+    ///
+    /// # Errors
+    ///
+    /// [`NotFound`](Error::NotFound) when there is none.
+    pub fn organization(&self, id: OrganizationId) -> Result<Organization> {
+        let found = self.organizations.list()?.into_iter().find(|it| it.id == id);
+        found.ok_or(Error::NotFound {
+            resource: Resource::Organization,
+            id: id.as_uuid(),
+        })
+    }
+
+    /// Makes a token for a new account that acts for these organizations.
+    ///
+    /// # Errors
+    ///
+    /// [`NotFound`](Error::NotFound) when one of the organizations does not exist.
+    pub fn create_token(&self, name: Name, organizations: Vec<OrganizationId>) -> Result<NewToken> {
+        self.insert_token(Token::from_random(self.ids.secret()), name, organizations)
+    }
+
+    /// All tokens, oldest first, without their secrets.
+    ///
+    /// # Errors
+    ///
+    /// Only those of the storage itself.
+    pub fn tokens(&self) -> Result<Vec<TokenRecord>> {
+        self.tokens.list()
+    }
+
+    /// Takes a token no longer.
+    ///
+    /// # Errors
+    ///
+    /// [`NotFound`](Error::NotFound) when there is none.
+    pub fn revoke_token(&self, id: TokenId) -> Result<()> {
+        self.tokens.revoke(id, self.clock.now())
+    }
+
+    /// Makes the first organization and the first token, when there is no organization yet.
+    ///
+    /// # Errors
+    ///
+    /// Only those of the storage itself.
+    pub fn bootstrap(&self, name: Name) -> Result<Option<Bootstrap>> {
+        if !self.organizations.list()?.is_empty() {
+            return Ok(None);
+        }
+        let organization = self.create_organization(name.clone())?;
+        let token = self.create_token(name, vec![organization.id])?;
+        Ok(Some(Bootstrap { organization, token }))
+    }
+
+    /// Makes sure that a configured token acts for a configured organization, and makes what is missing of the two.
+    /// Done before, it changes nothing; a revoked token stays revoked.
+    ///
+    /// # Errors
+    ///
+    /// Only those of the storage itself.
+    pub fn ensure(&self, token: Token, organization: OrganizationId, name: &Name) -> Result<()> {
+        match self.organization(organization) {
+            Ok(_) => {}
+            Err(Error::NotFound { .. }) => {
+                self.insert_organization(organization, name.clone())?;
+            }
+            Err(error) => return Err(error),
+        }
+        let hash = token.hash();
+        if self.tokens.list()?.iter().any(|known| known.hash == hash) {
+            return Ok(());
+        }
+        self.insert_token(token, name.clone(), vec![organization])?;
+        Ok(())
+    }
+
+    fn insert_organization(&self, id: OrganizationId, name: Name) -> Result<Organization> {
+        let organization = Organization {
+            id,
+            name,
+            created_at: self.clock.now(),
+        };
+        self.organizations.insert(&organization)?;
+        Ok(organization)
+    }
+
+    fn insert_token(&self, token: Token, name: Name, organizations: Vec<OrganizationId>) -> Result<NewToken> {
+        let record = TokenRecord {
+            id: TokenId::new(self.ids.id()),
+            account: AccountId::new(self.ids.id()),
+            organizations,
+            name,
+            hash: token.hash(),
+            created_at: self.clock.now(),
+            revoked_at: None,
+        };
+        self.tokens.insert(&record)?;
+        Ok(NewToken { token, record })
+    }
+}

@@ -1,0 +1,41 @@
+//! What the service does, as methods of one struct per subject. Web handlers, workers and command lines call the same ones.
+//!
+//! Whatever is asked for by somebody takes a [`Caller`](crate::Caller): what is not theirs is not found.
+
+mod access;
+mod snapshots;
+mod tasks;
+mod volumes;
+mod writes;
+
+pub use access::{AccessService, Bootstrap, NewToken};
+pub use snapshots::{CreateSnapshot, SnapshotService};
+pub use tasks::TaskService;
+pub use volumes::{CreateVolume, RegisterVolume, RestoreVolume, VolumeService};
+pub use writes::VolumeWrite;
+
+use crate::{Error, Progress, Result};
+
+/// Something that may be worked on in the background, and how far that is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tracked<T> {
+    /// The thing itself.
+    pub item: T,
+    /// How far the work on it is, while there is any.
+    pub progress: Option<Progress>,
+}
+
+/// How often a change is decided anew when somebody else changed the same thing in the meantime. Each round somebody
+/// succeeds, so only as many rounds can be lost as there are rivals.
+const MOST_ROUNDS: u32 = 64;
+
+/// Decides and stores a change, again from the start when somebody else was quicker.
+fn until_not_stale<T>(mut attempt: impl FnMut() -> Result<T>) -> Result<T> {
+    for _ in 1..MOST_ROUNDS {
+        match attempt() {
+            Err(Error::Stale { .. }) => {}
+            other => return other,
+        }
+    }
+    attempt()
+}

@@ -1,0 +1,213 @@
+//! Taking, listing, changing and deleting snapshots.
+
+use std::{collections::HashMap, sync::Arc};
+
+use super::{Tracked, until_not_stale};
+use crate::{
+    Caller, Name, NewSnapshot, OrganizationId, RequestId, Result, Snapshot, SnapshotChanges, SnapshotId, SnapshotState,
+    Tags, Task, TaskId, VolumeId, Work,
+    ports::{
+        Clock, IdSource, ReadAt, Slice, SnapshotBytes, SnapshotCursor, SnapshotQuery, SnapshotRepository, TaskQueue,
+        VolumeRepository,
+    },
+};
+
+/// What somebody asks for who wants a snapshot.
+#[derive(Clone, Debug)]
+pub struct CreateSnapshot {
+    /// What to call it.
+    pub name: Name,
+    /// Who will own it.
+    pub organization: OrganizationId,
+    /// The volume to copy.
+    pub volume: VolumeId,
+    /// Tags to put on it.
+    pub tags: Tags,
+}
+
+/// Everything that callers do with snapshots.
+#[derive(Clone)]
+pub struct SnapshotService {
+    snapshots: Arc<dyn SnapshotRepository>,
+    volumes: Arc<dyn VolumeRepository>,
+    tasks: Arc<dyn TaskQueue>,
+    bytes: Arc<dyn SnapshotBytes>,
+    clock: Arc<dyn Clock>,
+    ids: Arc<dyn IdSource>,
+}
+
+impl SnapshotService {
+    /// A service over these ports.
+    pub fn new(
+        snapshots: Arc<dyn SnapshotRepository>,
+        volumes: Arc<dyn VolumeRepository>,
+        tasks: Arc<dyn TaskQueue>,
+        bytes: Arc<dyn SnapshotBytes>,
+        clock: Arc<dyn Clock>,
+        ids: Arc<dyn IdSource>,
+    ) -> Self {
+        Self {
+            snapshots,
+            volumes,
+            tasks,
+            bytes,
+            clock,
+            ids,
+        }
+    }
+
+    /// Records a new snapshot in state `snapshotting`; a worker fills it later.
+    ///
+    /// # Errors
+    ///
+    /// [`NotAllowed`](crate::Error::NotAllowed) when the organization, [`NotFound`](crate::Error::NotFound) when the
+    /// volume is not the caller's; [`Conflict`](crate::Error::Conflict) when the volume can't be copied now.
+    pub fn create(&self, caller: &Caller, command: &CreateSnapshot, request: RequestId) -> Result<Snapshot> {
+        caller.act_for(command.organization)?;
+        let id = SnapshotId::new(self.ids.id());
+        let task_id = TaskId::new(self.ids.id());
+        until_not_stale(|| {
+            let volume = self.volumes.find(&caller.scope(), command.volume)?;
+            let new = NewSnapshot {
+                id,
+                organization: command.organization,
+                name: command.name.clone(),
+                tags: command.tags.clone(),
+            };
+            let now = self.clock.now();
+            let snapshot = Snapshot::begin(new, &volume, now)?;
+            let work = Work::Capture {
+                snapshot: id,
+                volume: volume.id(),
+                domain: snapshot.domain(),
+            };
+            let task = Task::new(
+                task_id,
+                command.organization,
+                work,
+                snapshot.size().as_bytes(),
+                request,
+                now,
+            );
+            self.snapshots.begin(&snapshot, &task, &volume)?;
+            Ok(snapshot)
+        })
+    }
+
+    /// A part of the snapshots that match, oldest first, ties by id.
+    ///
+    /// # Errors
+    ///
+    /// Only those of the storage itself.
+    pub fn list(&self, query: &SnapshotQuery, slice: Slice<SnapshotCursor>) -> Result<Vec<Tracked<Snapshot>>> {
+        let snapshots = self.snapshots.list(query, slice)?;
+        let copying: Vec<_> = snapshots
+            .iter()
+            .filter(|it| is_being_copied(it))
+            .map(Snapshot::id)
+            .collect();
+        let mut progress: HashMap<_, _> = if copying.is_empty() {
+            HashMap::new()
+        } else {
+            self.tasks.captures_of(&copying)?.into_iter().collect()
+        };
+        Ok(snapshots
+            .into_iter()
+            .map(|item| {
+                let progress = progress.remove(&item.id());
+                Tracked { item, progress }
+            })
+            .collect())
+    }
+
+    /// How many snapshots match.
+    ///
+    /// # Errors
+    ///
+    /// Only those of the storage itself.
+    pub fn count(&self, query: &SnapshotQuery) -> Result<u64> {
+        self.snapshots.count(query)
+    }
+
+    /// One of the caller's snapshots.
+    ///
+    /// # Errors
+    ///
+    /// [`NotFound`](crate::Error::NotFound) when there is none, or when it is somebody else's.
+    pub fn get(&self, caller: &Caller, id: SnapshotId) -> Result<Tracked<Snapshot>> {
+        let item = self.snapshots.find(&caller.scope(), id)?;
+        self.track(item)
+    }
+
+    /// Renames, retags or transfers a snapshot, and returns it as it is afterwards.
+    ///
+    /// # Errors
+    ///
+    /// [`NotFound`](crate::Error::NotFound) when the snapshot, [`NotAllowed`](crate::Error::NotAllowed) when the new
+    /// organization is not the caller's.
+    pub fn update(&self, caller: &Caller, id: SnapshotId, changes: &SnapshotChanges) -> Result<Tracked<Snapshot>> {
+        let item = until_not_stale(|| {
+            let mut snapshot = self.snapshots.find(&caller.scope(), id)?;
+            if let Some(organization) = changes.organization {
+                caller.act_for(organization)?;
+            }
+            if snapshot.update(changes.clone(), self.clock.now()) {
+                self.snapshots.update(&snapshot)?;
+            }
+            Ok(snapshot)
+        })?;
+        self.track(item)
+    }
+
+    /// Deletes a snapshot; cancels its copy first, when that still runs.
+    ///
+    /// # Errors
+    ///
+    /// [`NotFound`](crate::Error::NotFound) when there is none, or when it is somebody else's.
+    pub fn delete(&self, caller: &Caller, id: SnapshotId, request: RequestId) -> Result<()> {
+        until_not_stale(|| {
+            let snapshot = self.snapshots.find(&caller.scope(), id)?;
+            match snapshot.state() {
+                SnapshotState::Snapshotting => self.snapshots.cancel(&snapshot),
+                SnapshotState::Available(_) | SnapshotState::Error { .. } => {
+                    let work = Work::ForgetSnapshot {
+                        snapshot: id,
+                        domain: snapshot.domain(),
+                    };
+                    let task_id = TaskId::new(self.ids.id());
+                    let task = Task::new(task_id, snapshot.organization(), work, 0, request, self.clock.now());
+                    self.snapshots.delete(&snapshot, &task)
+                }
+            }
+        })
+    }
+
+    /// Opens the bytes of one of the caller's snapshots.
+    ///
+    /// # Errors
+    ///
+    /// [`NotFound`](crate::Error::NotFound) when there is none, or when it is somebody else's;
+    /// [`Conflict`](crate::Error::Conflict) unless it is `available`; what [`SnapshotBytes::open`] can fail with.
+    pub fn open(&self, caller: &Caller, id: SnapshotId) -> Result<(Snapshot, Box<dyn ReadAt>)> {
+        let snapshot = self.snapshots.find(&caller.scope(), id)?;
+        let bytes = self.bytes.open(snapshot.readable()?)?;
+        Ok((snapshot, bytes))
+    }
+
+    fn track(&self, item: Snapshot) -> Result<Tracked<Snapshot>> {
+        let progress = if is_being_copied(&item) {
+            self.tasks
+                .captures_of(&[item.id()])?
+                .into_iter()
+                .next()
+                .map(|(_, progress)| progress)
+        } else {
+            None
+        };
+        Ok(Tracked { item, progress })
+    }
+}
+
+const fn is_being_copied(snapshot: &Snapshot) -> bool {
+    matches!(snapshot.state(), SnapshotState::Snapshotting)
+}
