@@ -1,0 +1,92 @@
+//! Why the vault did not do what it was asked for.
+
+use crate::blob::BlobError;
+use crate::catalog::CatalogError;
+use crate::id::ManifestId;
+use crate::index::IndexError;
+use std::io;
+use std::ops::Range;
+
+/// Why the vault did not do what it was asked for.
+#[derive(Debug, thiserror::Error)]
+pub enum VaultError {
+    /// Stored bytes are not what was stored, or are gone. Trying again does not help.
+    #[error("bytes {} to {} are lost: {object}: {reason}", range.start, range.end)]
+    Damaged {
+        /// Which bytes of the content are lost by it, as far as this read got. Of an object without which nothing can
+        /// be read: `0..u64::MAX`.
+        range: Range<u64>,
+        /// The damaged object.
+        object: String,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+    /// There is no such manifest.
+    #[error("there is no manifest {0}")]
+    ManifestNotFound(ManifestId),
+    /// The copy's name is taken: that copy was committed before.
+    #[error("there is a manifest {0} already")]
+    ManifestExists(ManifestId),
+    /// The vault belongs to another master key.
+    #[error("the master key is not the one that this vault was made with")]
+    WrongMasterKey,
+    /// There are objects, but the one that describes the vault is gone.
+    #[error("the store holds objects, but no vault description")]
+    NotAVault,
+    /// The object was written by a later version of this program.
+    #[error("{object} has format version {version}, which this program does not know")]
+    UnsupportedVersion {
+        /// The object.
+        object: String,
+        /// Its version.
+        version: u16,
+    },
+    /// There is no room left in the store.
+    #[error("no space left in the vault")]
+    NoSpace(#[source] BlobError),
+    /// The store failed; it may pass.
+    #[error(transparent)]
+    Blob(BlobError),
+    /// The chunk index failed.
+    #[error(transparent)]
+    Index(#[from] IndexError),
+    /// The catalog of packs failed.
+    #[error(transparent)]
+    Catalog(#[from] CatalogError),
+    /// What was sealed did not open to what went in: this machine's memory or processor is not reliable. Nothing of it
+    /// was stored.
+    #[error("a sealed chunk did not open to the same bytes: the memory of this machine is not reliable")]
+    SelfCheckFailed,
+    /// The whole content's digest is not the one that the manifest tells, though every chunk was what it should be.
+    #[error("the content's digest is not the one in its manifest")]
+    DigestMismatch,
+    /// The system gave no random bytes or no compression context.
+    #[error("the cryptographic or compression library failed")]
+    Library(#[source] Option<io::Error>),
+    /// The receiver of the bytes that were read failed.
+    #[error("the bytes that were read could not be delivered")]
+    Sink(#[source] io::Error),
+    /// A worker of this copy failed or was dropped half-way, so the copy can't be committed.
+    #[error("the copy is incomplete: a worker failed or did not finish")]
+    Incomplete,
+    /// The caller broke a rule of this library.
+    #[error("misuse of the vault: {0}")]
+    Misuse(&'static str),
+}
+
+impl VaultError {
+    /// Whether it failed for want of space.
+    pub const fn is_no_space(&self) -> bool {
+        matches!(self, Self::NoSpace(_) | Self::Index(IndexError::NoSpace(_)))
+    }
+}
+
+impl From<BlobError> for VaultError {
+    fn from(error: BlobError) -> Self {
+        if error.is_no_space() {
+            Self::NoSpace(error)
+        } else {
+            Self::Blob(error)
+        }
+    }
+}

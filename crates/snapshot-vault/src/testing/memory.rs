@@ -1,0 +1,208 @@
+//! The ports in memory.
+
+use crate::blob::{BlobEntry, BlobError, BlobKey, BlobStore, BlobWriter};
+use crate::catalog::{CatalogError, PackCatalog, PackSummary};
+use crate::hash::ChunkId;
+use crate::id::PackId;
+use crate::index::{ChunkIndex, IndexEntry, IndexError, Location};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::ops::ControlFlow;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // A test that panics elsewhere shall be reported by its own panic, not by this lock.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Objects in memory. Clones share them.
+#[derive(Clone, Debug, Default)]
+pub struct MemoryBlobs(Arc<Mutex<BTreeMap<BlobKey, Vec<u8>>>>);
+
+impl MemoryBlobs {
+    /// The names of all objects.
+    pub fn keys(&self) -> Vec<BlobKey> {
+        lock(&self.0).keys().cloned().collect()
+    }
+
+    /// An object's bytes.
+    pub fn get(&self, key: &BlobKey) -> Option<Vec<u8>> {
+        lock(&self.0).get(key).cloned()
+    }
+
+    /// Puts bytes under a name, whatever lies there: the way a broken disk does.
+    pub fn overwrite(&self, key: &BlobKey, bytes: Vec<u8>) {
+        lock(&self.0).insert(key.clone(), bytes);
+    }
+
+    fn insert(&self, key: &BlobKey, bytes: Vec<u8>) -> Result<(), BlobError> {
+        let mut objects = lock(&self.0);
+        if objects.contains_key(key) {
+            return Err(BlobError::AlreadyExists { key: key.clone() });
+        }
+        objects.insert(key.clone(), bytes);
+        Ok(())
+    }
+}
+
+impl BlobStore for MemoryBlobs {
+    fn create(&self, key: &BlobKey) -> Result<Box<dyn BlobWriter>, BlobError> {
+        Ok(Box::new(MemoryWriter {
+            blobs: self.clone(),
+            key: key.clone(),
+            bytes: Vec::new(),
+        }))
+    }
+
+    fn put(&self, key: &BlobKey, bytes: &[u8]) -> Result<(), BlobError> {
+        self.insert(key, bytes.to_vec())
+    }
+
+    fn read(&self, key: &BlobKey, offset: u64, buffer: &mut [u8]) -> Result<(), BlobError> {
+        let objects = lock(&self.0);
+        let object = objects
+            .get(key)
+            .ok_or_else(|| BlobError::NotFound { key: key.clone() })?;
+        let bytes = usize::try_from(offset)
+            .ok()
+            .and_then(|start| object.get(start..start.checked_add(buffer.len())?))
+            .ok_or_else(|| BlobError::Short { key: key.clone() })?;
+        buffer.copy_from_slice(bytes);
+        Ok(())
+    }
+
+    fn size(&self, key: &BlobKey) -> Result<u64, BlobError> {
+        let objects = lock(&self.0);
+        let object = objects
+            .get(key)
+            .ok_or_else(|| BlobError::NotFound { key: key.clone() })?;
+        Ok(object.len() as u64)
+    }
+
+    fn list(&self, prefix: &str, visit: &mut dyn FnMut(BlobEntry) -> ControlFlow<()>) -> Result<(), BlobError> {
+        // Copied first, so that `visit` may use the store.
+        let entries: Vec<BlobEntry> = lock(&self.0)
+            .iter()
+            .filter(|(key, _)| key.as_str().starts_with(prefix))
+            .map(|(key, bytes)| BlobEntry {
+                key: key.clone(),
+                size_bytes: bytes.len() as u64,
+            })
+            .collect();
+        let _stopped_early = entries.into_iter().try_for_each(visit);
+        Ok(())
+    }
+
+    fn delete(&self, key: &BlobKey) -> Result<(), BlobError> {
+        lock(&self.0).remove(key);
+        Ok(())
+    }
+}
+
+struct MemoryWriter {
+    blobs: MemoryBlobs,
+    key: BlobKey,
+    bytes: Vec<u8>,
+}
+
+impl BlobWriter for MemoryWriter {
+    fn write(&mut self, bytes: &[u8]) -> Result<(), BlobError> {
+        self.bytes.extend_from_slice(bytes);
+        Ok(())
+    }
+
+    fn commit(self: Box<Self>) -> Result<(), BlobError> {
+        self.blobs.insert(&self.key, self.bytes)
+    }
+}
+
+/// The list of packs in memory. Clones share it.
+#[derive(Clone, Debug, Default)]
+pub struct MemoryCatalog(Arc<Mutex<BTreeMap<PackId, PackSummary>>>);
+
+impl MemoryCatalog {
+    /// Forgets a pack.
+    pub fn forget(&self, pack: PackId) {
+        lock(&self.0).remove(&pack);
+    }
+}
+
+impl PackCatalog for MemoryCatalog {
+    fn record(&self, pack: &PackSummary) -> Result<(), CatalogError> {
+        lock(&self.0).insert(pack.id, *pack);
+        Ok(())
+    }
+
+    fn list(&self, after: Option<PackId>, limit: usize) -> Result<Vec<PackSummary>, CatalogError> {
+        let packs = lock(&self.0);
+        Ok(packs
+            .values()
+            .filter(|pack| after.is_none_or(|after| pack.id > after))
+            .take(limit)
+            .copied()
+            .collect())
+    }
+}
+
+/// The chunk index in memory. Clones share it.
+#[derive(Clone, Debug, Default)]
+pub struct MemoryIndex(Arc<Mutex<IndexState>>);
+
+#[derive(Debug, Default)]
+struct IndexState {
+    chunks: HashMap<ChunkId, Location>,
+    packs: BTreeSet<PackId>,
+}
+
+impl ChunkIndex for MemoryIndex {
+    fn contains(&self, id: &ChunkId) -> Result<bool, IndexError> {
+        Ok(lock(&self.0).chunks.contains_key(id))
+    }
+
+    fn locate(&self, ids: &[ChunkId]) -> Result<Vec<Option<Location>>, IndexError> {
+        let state = lock(&self.0);
+        Ok(ids.iter().map(|id| state.chunks.get(id).copied()).collect())
+    }
+
+    fn add_pack(&self, pack: PackId, entries: &[IndexEntry]) -> Result<(), IndexError> {
+        let mut state = lock(&self.0);
+        state.packs.insert(pack);
+        for entry in entries {
+            state.chunks.insert(
+                entry.id,
+                Location {
+                    pack,
+                    offset: entry.offset,
+                    length: entry.length,
+                },
+            );
+        }
+        Ok(())
+    }
+
+    fn packs(&self, after: Option<PackId>, limit: usize) -> Result<Vec<PackId>, IndexError> {
+        let state = lock(&self.0);
+        Ok(state
+            .packs
+            .iter()
+            .filter(|pack| after.is_none_or(|after| **pack > after))
+            .take(limit)
+            .copied()
+            .collect())
+    }
+
+    fn remove_pack(&self, pack: PackId) -> Result<(), IndexError> {
+        let mut state = lock(&self.0);
+        state.packs.remove(&pack);
+        state.chunks.retain(|_, location| location.pack != pack);
+        Ok(())
+    }
+
+    fn clear(&self) -> Result<(), IndexError> {
+        *lock(&self.0) = IndexState::default();
+        Ok(())
+    }
+
+    fn flush(&self) -> Result<(), IndexError> {
+        Ok(())
+    }
+}

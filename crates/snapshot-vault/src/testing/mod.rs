@@ -1,0 +1,5 @@
+//! Doubles of the ports for tests, and the suites that every implementation of a port passes.
+
+mod memory;
+
+pub use memory::{MemoryBlobs, MemoryCatalog, MemoryIndex};
