@@ -263,11 +263,11 @@ impl Snapshot {
         if let Some(tags) = changes.tags {
             self.tags = tags;
         }
-        let changed = *self != before;
-        if changed {
+        let differs = *self != before;
+        if differs {
             self.touch(now);
         }
-        changed
+        differs
     }
 
     /// The key to what may only happen to a whole copy.

@@ -205,7 +205,7 @@ impl Progress {
             return 0;
         }
         let percent = u128::from(self.done_bytes.min(self.total_bytes)) * 100 / u128::from(self.total_bytes);
-        u8::try_from(percent).expect("a part of the whole is at most 100 percent")
+        u8::try_from(percent).unwrap_or(100)
     }
 }
 
@@ -219,7 +219,7 @@ pub struct Lease {
 }
 
 /// All fields of a task, as a repository keeps them.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StoredTask {
     /// See [`Task::id`].
     pub id: TaskId,

@@ -39,11 +39,8 @@ impl Timestamp {
 
     /// The moment this many milliseconds later; the last one there is, when that is out of range.
     pub fn plus_millis(self, millis: u32) -> Self {
-        Self(
-            self.0
-                .checked_add_signed(TimeDelta::milliseconds(i64::from(millis)))
-                .unwrap_or(DateTime::<Utc>::MAX_UTC),
-        )
+        let later = self.0.checked_add_signed(TimeDelta::milliseconds(i64::from(millis)));
+        Self::new(later.unwrap_or(DateTime::<Utc>::MAX_UTC))
     }
 
     /// The moment as chrono has it.

@@ -26,6 +26,10 @@ use crate::{
 
 /// A disk of some machine: bytes of a fixed size that can be copied and filled.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(
+    clippy::struct_field_names,
+    reason = "`type` alone is a keyword, and the API calls it so"
+)]
 pub struct Volume {
     id: VolumeId,
     organization: OrganizationId,
@@ -346,11 +350,11 @@ impl Volume {
         if let Some(tags) = changes.tags {
             self.tags = tags;
         }
-        let changed = *self != before;
-        if changed {
+        let differs = *self != before;
+        if differs {
             self.touch(now);
         }
-        changed
+        differs
     }
 
     /// Refuses to copy bytes that are not all there or are about to change.

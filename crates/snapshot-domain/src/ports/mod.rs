@@ -13,6 +13,10 @@ mod environment;
 mod packs;
 mod snapshots;
 mod tasks;
+#[cfg_attr(
+    feature = "mocks",
+    expect(clippy::ref_option_ref, reason = "mockall passes arguments on by reference")
+)]
 mod volumes;
 
 pub use access::{OrganizationRepository, TokenRepository};

@@ -57,8 +57,8 @@ pub trait TaskQueue: Send + Sync {
     /// Only those of the storage itself.
     fn captures_of(&self, snapshots: &[SnapshotId]) -> Result<Vec<(SnapshotId, Progress)>>;
 
-    /// How far the restores and copies of these volumes are, for those that have not ended. Of several copies of one
-    /// volume, the one that began last counts.
+    /// How far the restores and copies of these volumes are, for those that have neither ended nor been called off. Of
+    /// several copies of one volume, the one that began last counts.
     ///
     /// # Errors
     ///
