@@ -40,12 +40,15 @@ mod catalog;
 mod copy;
 mod digest;
 mod error;
+mod format;
+mod geometry;
 mod hash;
 mod hex;
 mod id;
 mod index;
 mod key;
 mod read;
+mod seal;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 mod vault;
@@ -54,14 +57,14 @@ pub use blob::local::LocalBlobs;
 pub use blob::{BlobEntry, BlobError, BlobKey, BlobStore, BlobWriter, InvalidBlobKey};
 pub use catalog::{CatalogError, PackCatalog, PackSummary};
 pub use copy::{CopySession, CopySummary, PageWriter};
-pub use digest::{Digest, Digester, InvalidDigest, digest_reader};
+pub use digest::{Digest, Digester, InvalidDigest, PageRead, digest_reader};
 pub use error::VaultError;
 pub use hash::{ChunkHash, ChunkId};
 pub use id::{ChunkSize, DomainId, InvalidChunkSize, ManifestId, PackId, VaultId};
 pub use index::redb::RedbIndex;
 pub use index::{ChunkIndex, IndexEntry, IndexError, Location};
 pub use key::{InvalidMasterKey, MasterKey};
-pub use read::{PageRead, ReadBuffers, StoredCopy, Verifier};
+pub use read::{ReadBuffers, StoredCopy, Verifier};
 pub use vault::{DamagedPack, Domain, Reconciliation, Vault, VaultOptions};
 
 /// How many chunks an index page covers.

@@ -1,6 +1,6 @@
 //! Reading a copy.
 
-use crate::digest::Digest;
+use crate::digest::{Digest, PageRead};
 use crate::error::VaultError;
 use crate::id::{ChunkSize, DomainId, ManifestId};
 use std::io;
@@ -92,10 +92,6 @@ impl StoredCopy {
         unimplemented!()
     }
 }
-
-/// What a page that was read adds to the digest of the whole.
-#[derive(Clone, Debug)]
-pub struct PageRead {}
 
 /// The buffers of one reading thread: up to some 5 MiB and a chunk, allocated when first used.
 #[derive(Debug, Default)]
