@@ -1,1 +1,30 @@
-//! Placeholder.
+//! Reads volumes into the vault and back, and runs the tasks that do so.
+//!
+//! - [`VolumeFolder`] keeps the bytes of managed volumes as sparse raw files, and opens registered ones.
+//! - [`VaultContent`] reads snapshots straight out of the vault.
+//! - [`Runner`] claims tasks, keeps their leases, and ends them: copies, restores, and what is to be removed.
+//!
+//! # How a copy uses the machine
+//!
+//! A task has one worker per core. Each claims a page of the volume (256 chunks) and does everything with it: read, hash,
+//! look up, compress, seal, append to a pack of its own. No stages, no queues: nobody waits for anybody, and the memory is
+//! what the workers' buffers take, whatever the volume's size.
+
+mod aligned;
+mod capture;
+mod catalog;
+mod content;
+mod description;
+mod error;
+mod restore;
+mod source;
+mod sparse;
+mod task;
+mod volume_folder;
+mod watch;
+
+pub use catalog::VaultCatalog;
+pub use content::VaultContent;
+pub use source::{SourceError, measure};
+pub use task::{Runner, RunnerOptions};
+pub use volume_folder::VolumeFolder;

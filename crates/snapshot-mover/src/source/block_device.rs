@@ -1,0 +1,166 @@
+//! Block devices: disks, partitions, loop devices, logical volumes.
+
+use std::{
+    fs::File,
+    io::{self, Seek},
+    ops::Range,
+    os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt},
+    path::{Path, PathBuf},
+};
+
+use rustix::{
+    fs::{Advice, OFlags},
+    io::Errno,
+};
+use snapshot_domain::VolumeSize;
+
+use super::{FrozenSource, SourceError, VolumeSource};
+use crate::aligned::AlignedBuffer;
+
+pub(super) struct BlockDeviceSource {
+    path: PathBuf,
+}
+
+impl BlockDeviceSource {
+    pub(super) fn new(path: &Path) -> Self {
+        Self { path: path.to_owned() }
+    }
+}
+
+/// The size of an open block device in bytes. Seeking to its end asks the kernel for the same number as `BLKGETSIZE64`,
+/// and needs no unsafe code.
+pub(super) fn size_bytes(device: &File) -> Result<u64, SourceError> {
+    let mut device = device;
+    device
+        .seek(io::SeekFrom::End(0))
+        .map_err(|source| SourceError::Unreadable { offset: 0, source })
+}
+
+impl VolumeSource for BlockDeviceSource {
+    fn freeze(&self, size: VolumeSize) -> Result<Box<dyn FrozenSource>, SourceError> {
+        let device = open_past_the_cache(&self.path)?;
+        let actual = size_bytes(&device)?;
+        if actual != size.as_bytes() {
+            return Err(SourceError::WrongSize {
+                expected: size.as_bytes(),
+                actual,
+            });
+        }
+        // What others wrote through the cache before this moment must reach the device before it is counted.
+        rustix::fs::fdatasync(&device).map_err(|error| SourceError::Unreadable {
+            offset: 0,
+            source: error.into(),
+        })?;
+        let writes = Writes::counted_for(&device)?;
+        Ok(Box::new(FrozenDevice {
+            device,
+            size_bytes: actual,
+            writes,
+        }))
+    }
+}
+
+/// Opens a device so that reads see what lies on it. Its page cache may be stale: a mounted file system writes past it.
+fn open_past_the_cache(path: &Path) -> Result<File, SourceError> {
+    let direct = i32::try_from(OFlags::DIRECT.bits()).expect("open flags fit into an int: open(2) takes one");
+    let mut options = File::options();
+    options.read(true);
+    match options.clone().custom_flags(direct).open(path) {
+        Ok(device) => Ok(device),
+        Err(error) if error.raw_os_error() == Some(Errno::INVAL.raw_os_error()) => {
+            let device = options.open(path).map_err(SourceError::Missing)?;
+            rustix::fs::fadvise(&device, 0, None, Advice::DontNeed).map_err(|error| SourceError::Unreadable {
+                offset: 0,
+                source: error.into(),
+            })?;
+            Ok(device)
+        }
+        Err(error) => Err(SourceError::Missing(error)),
+    }
+}
+
+/// How often the device was written to, as the kernel counts it: the only thing that tells of writes to a device, which
+/// has no time of its last change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Writes {
+    requests: u64,
+    sectors: u64,
+    discarded_sectors: u64,
+}
+
+impl Writes {
+    fn counted_for(device: &File) -> Result<Self, SourceError> {
+        let unreadable = |source| SourceError::Unreadable { offset: 0, source };
+        let number = device.metadata().map_err(unreadable)?.rdev();
+        let (major, minor) = (rustix::fs::major(number), rustix::fs::minor(number));
+        let stat = std::fs::read_to_string(format!("/sys/dev/block/{major}:{minor}/stat")).map_err(unreadable)?;
+        Self::parse(&stat).ok_or_else(|| unreadable(io::Error::other("the kernel's count of writes is not readable")))
+    }
+
+    /// The fields as the kernel's `Documentation/block/stat.rst` numbers them. Kernels before 4.18 count no discards.
+    fn parse(stat: &str) -> Option<Self> {
+        let fields: Vec<u64> = stat.split_whitespace().map(str::parse).collect::<Result<_, _>>().ok()?;
+        Some(Self {
+            requests: *fields.get(4)?,
+            sectors: *fields.get(6)?,
+            discarded_sectors: fields.get(13).copied().unwrap_or(0),
+        })
+    }
+}
+
+struct FrozenDevice {
+    device: File,
+    size_bytes: u64,
+    writes: Writes,
+}
+
+impl FrozenSource for FrozenDevice {
+    fn next_data(&self, offset: u64) -> Result<Option<Range<u64>>, SourceError> {
+        // A device does not tell where its holes are.
+        Ok((offset < self.size_bytes).then_some(offset..self.size_bytes))
+    }
+
+    fn read(&self, offset: u64, len: usize, buffer: &mut AlignedBuffer) -> Result<(), SourceError> {
+        self.device
+            .read_exact_at(&mut buffer.as_mut()[..len], offset)
+            .map_err(|source| SourceError::Unreadable { offset, source })
+    }
+
+    fn thaw(self: Box<Self>) -> Result<(), SourceError> {
+        if Writes::counted_for(&self.device)? == self.writes {
+            Ok(())
+        } else {
+            Err(SourceError::Changed)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_kernels_counts_are_read_by_their_position() {
+        let stat = "   98 2 1610 26 7 3 56 12 0 28 38 4 0 4096 9 0 0\n";
+
+        let writes = Writes::parse(stat);
+
+        assert_eq!(
+            writes,
+            Some(Writes {
+                requests: 7,
+                sectors: 56,
+                discarded_sectors: 4096
+            })
+        );
+    }
+
+    #[test]
+    fn old_kernels_count_no_discards_and_nonsense_is_refused() {
+        let old = "98 2 1610 26 7 3 56 12 0 28 38";
+
+        assert_eq!(Writes::parse(old).map(|writes| writes.discarded_sectors), Some(0));
+        assert_eq!(Writes::parse("98 2"), None);
+        assert_eq!(Writes::parse("a b c d e f g"), None);
+    }
+}

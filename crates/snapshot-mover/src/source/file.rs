@@ -1,0 +1,247 @@
+//! Raw images in regular files, sparse or not.
+
+use std::{
+    fs::File,
+    io,
+    ops::Range,
+    os::unix::fs::{FileExt, MetadataExt},
+    path::{Path, PathBuf},
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use rustix::{fs::SeekFrom, io::Errno};
+use snapshot_domain::VolumeSize;
+
+use super::{FrozenSource, SourceError, VolumeSource};
+use crate::aligned::AlignedBuffer;
+
+pub(super) struct FileSource {
+    path: PathBuf,
+}
+
+impl FileSource {
+    pub(super) fn new(path: &Path) -> Self {
+        Self { path: path.to_owned() }
+    }
+}
+
+impl VolumeSource for FileSource {
+    fn freeze(&self, size: VolumeSize) -> Result<Box<dyn FrozenSource>, SourceError> {
+        let file = File::open(&self.path).map_err(SourceError::Missing)?;
+        // A page that a mapping has dirtied already takes further writes without a new stamp, until it is written back.
+        file.sync_data()
+            .map_err(|source| SourceError::Unreadable { offset: 0, source })?;
+        let stamp = Stamp::settled(&file)?;
+        if stamp.len != size.as_bytes() {
+            return Err(SourceError::WrongSize {
+                expected: size.as_bytes(),
+                actual: stamp.len,
+            });
+        }
+        Ok(Box::new(FrozenFile {
+            path: self.path.clone(),
+            file,
+            stamp,
+        }))
+    }
+}
+
+/// What changes whenever a file's bytes do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Stamp {
+    device: u64,
+    inode: u64,
+    len: u64,
+    modified: (i64, i64),
+    changed: (i64, i64),
+}
+
+/// The longest time between two ticks of a kernel's clock (100 a second), twice.
+const TWO_TICKS: Duration = Duration::from_millis(20);
+
+impl Stamp {
+    /// A stamp that no later write repeats. The kernel stamps a write with the time of its clock's last tick, so that a
+    /// write right after a fresh stamp could bear the same one: a fresh stamp is given time to grow old.
+    fn settled(file: &File) -> Result<Self, SourceError> {
+        loop {
+            let stamp = Self::of(file)?;
+            let modified = UNIX_EPOCH + Duration::from_secs(u64::try_from(stamp.changed.0).unwrap_or(0));
+            let modified = modified + Duration::from_nanos(u64::try_from(stamp.changed.1).unwrap_or(0));
+            // A time that lies in the future was set by hand, or by a clock that was set back: no write repeats it.
+            match SystemTime::now().duration_since(modified) {
+                Ok(age) if age < TWO_TICKS => std::thread::sleep(TWO_TICKS - age),
+                Ok(_) | Err(_) => return Ok(stamp),
+            }
+        }
+    }
+
+    fn of(file: &File) -> Result<Self, SourceError> {
+        let metadata = file
+            .metadata()
+            .map_err(|source| SourceError::Unreadable { offset: 0, source })?;
+        Ok(Self {
+            device: metadata.dev(),
+            inode: metadata.ino(),
+            len: metadata.len(),
+            modified: (metadata.mtime(), metadata.mtime_nsec()),
+            changed: (metadata.ctime(), metadata.ctime_nsec()),
+        })
+    }
+}
+
+struct FrozenFile {
+    path: PathBuf,
+    file: File,
+    stamp: Stamp,
+}
+
+impl FrozenSource for FrozenFile {
+    fn next_data(&self, offset: u64) -> Result<Option<Range<u64>>, SourceError> {
+        if offset >= self.stamp.len {
+            return Ok(None);
+        }
+        match rustix::fs::seek(&self.file, SeekFrom::Data(offset)) {
+            Ok(start) => {
+                let end =
+                    rustix::fs::seek(&self.file, SeekFrom::Hole(start)).map_err(|error| SourceError::Unreadable {
+                        offset: start,
+                        source: error.into(),
+                    })?;
+                Ok(Some(start..end.min(self.stamp.len)))
+            }
+            Err(Errno::NXIO) => Ok(None),
+            // The file system knows no holes: everything may be data.
+            Err(Errno::INVAL | Errno::OPNOTSUPP) => Ok(Some(offset..self.stamp.len)),
+            Err(error) => Err(SourceError::Unreadable {
+                offset,
+                source: error.into(),
+            }),
+        }
+    }
+
+    fn read(&self, offset: u64, len: usize, buffer: &mut AlignedBuffer) -> Result<(), SourceError> {
+        self.file
+            .read_exact_at(&mut buffer.as_mut()[..len], offset)
+            .map_err(|error| match error.kind() {
+                io::ErrorKind::UnexpectedEof => SourceError::Changed,
+                _ => SourceError::Unreadable { offset, source: error },
+            })
+    }
+
+    fn thaw(self: Box<Self>) -> Result<(), SourceError> {
+        // Whoever put another file in this one's place has changed the volume as well.
+        let now_there = File::open(&self.path).map_err(SourceError::Missing)?;
+        if Stamp::of(&self.file)? == self.stamp && Stamp::of(&now_there)? == self.stamp {
+            Ok(())
+        } else {
+            Err(SourceError::Changed)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs::OpenOptions, io::Write};
+
+    use super::*;
+
+    const MIB: u64 = 1 << 20;
+
+    fn image(bytes: u64) -> (tempfile::TempDir, PathBuf) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("image.raw");
+        File::create(&path).unwrap().set_len(bytes).unwrap();
+        (folder, path)
+    }
+
+    fn freeze(path: &Path, bytes: u64) -> Box<dyn FrozenSource> {
+        FileSource::new(path)
+            .freeze(VolumeSize::from_bytes(bytes).unwrap())
+            .unwrap()
+    }
+
+    #[test]
+    fn holes_are_skipped_and_data_is_found() {
+        let (_folder, path) = image(8 * MIB);
+        OpenOptions::new()
+            .write(true)
+            .open(&path)
+            .unwrap()
+            .write_all_at(&[1; 4096], 5 * MIB)
+            .unwrap();
+        let source = freeze(&path, 8 * MIB);
+
+        let data = source.next_data(0).unwrap().unwrap();
+
+        assert!(data.start <= 5 * MIB && data.end >= 5 * MIB + 4096, "{data:?}");
+        assert_eq!(source.next_data(data.end).unwrap(), None);
+        assert_eq!(source.next_data(8 * MIB).unwrap(), None);
+    }
+
+    #[test]
+    fn a_file_that_held_still_thaws() {
+        let (_folder, path) = image(MIB);
+        let source = freeze(&path, MIB);
+
+        source.thaw().unwrap();
+    }
+
+    #[test]
+    fn a_write_during_the_copy_is_noticed() {
+        let (_folder, path) = image(MIB);
+        let source = freeze(&path, MIB);
+
+        OpenOptions::new()
+            .write(true)
+            .open(&path)
+            .unwrap()
+            .write_all(&[1])
+            .unwrap();
+
+        assert!(matches!(source.thaw(), Err(SourceError::Changed)));
+    }
+
+    #[test]
+    fn a_file_put_in_place_of_the_image_is_noticed() {
+        let (folder, path) = image(MIB);
+        let source = freeze(&path, MIB);
+
+        let other = folder.path().join("other.raw");
+        File::create(&other).unwrap().set_len(MIB).unwrap();
+        std::fs::rename(&other, &path).unwrap();
+
+        assert!(matches!(source.thaw(), Err(SourceError::Changed)));
+    }
+
+    #[test]
+    fn an_image_that_shrank_or_grew_is_refused() {
+        let (_folder, path) = image(MIB);
+        let expected = VolumeSize::from_bytes(2 * MIB).unwrap();
+
+        let refused = FileSource::new(&path).freeze(expected);
+
+        assert!(matches!(
+            refused,
+            Err(SourceError::WrongSize {
+                expected: 2_097_152,
+                actual: 1_048_576
+            })
+        ));
+    }
+
+    #[test]
+    fn an_image_cut_off_during_the_copy_is_noticed() {
+        let (_folder, path) = image(MIB);
+        let source = freeze(&path, MIB);
+        OpenOptions::new()
+            .write(true)
+            .open(&path)
+            .unwrap()
+            .set_len(512)
+            .unwrap();
+
+        let read = source.read(0, 4096, &mut AlignedBuffer::new(4096));
+
+        assert!(matches!(read, Err(SourceError::Changed)));
+    }
+}

@@ -1,0 +1,132 @@
+//! Where a copy's bytes come from. A source is frozen, read, and thawed: what was read in between is of one moment.
+
+mod block_device;
+mod file;
+
+use std::{io, ops::Range, path::Path};
+
+use snapshot_domain::{InvalidSize, VolumeSize};
+use thiserror::Error;
+
+use crate::aligned::AlignedBuffer;
+
+/// Something that can be copied.
+pub(crate) trait VolumeSource: Send + Sync {
+    /// Makes the source hold still, as far as it can, and notes what tells whether it did.
+    ///
+    /// # Errors
+    ///
+    /// [`SourceError`] when it can't be opened, or has not the size that is expected.
+    fn freeze(&self, size: VolumeSize) -> Result<Box<dyn FrozenSource>, SourceError>;
+}
+
+/// A source that holds still, read by several threads at once.
+pub(crate) trait FrozenSource: Send + Sync {
+    /// The next range at or after `offset` that may hold anything but zeros; `None` when there is none.
+    ///
+    /// # Errors
+    ///
+    /// [`SourceError::Unreadable`].
+    fn next_data(&self, offset: u64) -> Result<Option<Range<u64>>, SourceError>;
+
+    /// Reads `len` bytes from `offset` on into the front of the buffer. Both lie at multiples of 512.
+    ///
+    /// # Errors
+    ///
+    /// [`SourceError::Unreadable`]; an end before the last byte is one.
+    fn read(&self, offset: u64, len: usize, buffer: &mut AlignedBuffer) -> Result<(), SourceError>;
+
+    /// Lets the source go on.
+    ///
+    /// # Errors
+    ///
+    /// [`SourceError::Changed`] when it did not hold still: then what was read is of no single moment.
+    fn thaw(self: Box<Self>) -> Result<(), SourceError>;
+}
+
+/// Why a volume can't be copied.
+#[derive(Debug, Error)]
+pub enum SourceError {
+    /// It is not there.
+    #[error("the volume's image or device is missing")]
+    Missing(#[source] io::Error),
+    /// It can't be read.
+    #[error("the volume can't be read at byte {offset}")]
+    Unreadable {
+        /// Where.
+        offset: u64,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// It is neither a regular file nor a block device.
+    #[error("the volume is neither a regular file nor a block device")]
+    WrongKind,
+    /// It has another size than it had when the volume was made.
+    #[error("the volume's image or device has {actual} bytes, not {expected}")]
+    WrongSize {
+        /// What it should have.
+        expected: u64,
+        /// What it has.
+        actual: u64,
+    },
+    /// Its size is none that a volume can have.
+    #[error("the size {0}")]
+    InvalidSize(#[from] InvalidSize),
+    /// Somebody wrote to it while it was copied.
+    #[error("the volume was written to while it was copied")]
+    Changed,
+}
+
+impl SourceError {
+    /// A sentence for the volume's owner.
+    pub(crate) const fn reason(&self) -> &'static str {
+        match self {
+            Self::Missing(_) => "The volume's image or device is missing",
+            Self::Unreadable { .. } => "The volume could not be read",
+            Self::WrongKind => "The volume is neither a regular file nor a block device",
+            Self::WrongSize { .. } | Self::InvalidSize(_) => "The volume's image or device has changed its size",
+            Self::Changed => {
+                "The volume was written to while it was copied, so that the copy would be of no single moment"
+            }
+        }
+    }
+}
+
+/// The source at a path.
+///
+/// # Errors
+///
+/// [`SourceError::Missing`], [`SourceError::WrongKind`].
+pub(crate) fn at(path: &Path) -> Result<Box<dyn VolumeSource>, SourceError> {
+    use std::os::unix::fs::FileTypeExt;
+
+    let kind = path.metadata().map_err(SourceError::Missing)?.file_type();
+    if kind.is_file() {
+        Ok(Box::new(file::FileSource::new(path)))
+    } else if kind.is_block_device() {
+        Ok(Box::new(block_device::BlockDeviceSource::new(path)))
+    } else {
+        Err(SourceError::WrongKind)
+    }
+}
+
+/// The size of the image or device at a path, as the size of a volume that is to be registered.
+///
+/// # Errors
+///
+/// [`SourceError`] when it can't be opened for reading, or its size is none that a volume can have.
+pub fn measure(path: &Path) -> Result<VolumeSize, SourceError> {
+    use std::os::unix::fs::FileTypeExt;
+
+    let file = std::fs::File::open(path).map_err(SourceError::Missing)?;
+    let metadata = file.metadata().map_err(SourceError::Missing)?;
+    let bytes = if metadata.is_file() {
+        metadata.len()
+    } else if metadata.file_type().is_block_device() {
+        block_device::size_bytes(&file)?
+    } else {
+        return Err(SourceError::WrongKind);
+    };
+    Ok(VolumeSize::from_bytes(bytes)?)
+}

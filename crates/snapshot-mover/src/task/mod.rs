@@ -1,0 +1,12 @@
+//! Running tasks: claiming them, keeping their leases, and ending them.
+//!
+//! [`Runner`] has a few threads that claim tasks, and one that renews the leases of what runs. What a kind of task does
+//! stands in a file of its own; how it ends, in [`run`].
+
+mod capture;
+mod removal;
+mod restore;
+mod run;
+mod runner;
+
+pub use runner::{Runner, RunnerOptions};
