@@ -7,7 +7,8 @@ use crate::{InstanceId, Lease, Progress, Result, SnapshotId, Task, TaskId, TaskO
 #[cfg_attr(feature = "mocks", mockall::automock)]
 pub trait TaskQueue: Send + Sync {
     /// Gives the oldest task that nobody holds at `now` to an instance, until `expires_at`. Two claims at once never get
-    /// the same task.
+    /// the same task. The manifest of a deleted snapshot has to stay as long as restores read it: a
+    /// [`ForgetSnapshot`](crate::Work::ForgetSnapshot) is not given out before every restore from its snapshot has ended.
     ///
     /// # Errors
     ///
