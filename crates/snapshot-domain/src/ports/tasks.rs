@@ -65,13 +65,6 @@ pub trait TaskQueue: Send + Sync {
     ///
     /// Only those of the storage itself.
     fn work_on(&self, volumes: &[VolumeId]) -> Result<Vec<(VolumeId, Progress)>>;
-
-    /// How many restores from a snapshot have not ended.
-    ///
-    /// # Errors
-    ///
-    /// Only those of the storage itself.
-    fn restores_from(&self, snapshot: SnapshotId) -> Result<u64>;
 }
 
 /// What a worker is told when it renews its lease.

@@ -179,15 +179,6 @@ impl TaskService {
         self.tasks.finish(lease, outcome, self.clock.now())
     }
 
-    /// Whether a restore still reads this snapshot, so that its manifest has to stay.
-    ///
-    /// # Errors
-    ///
-    /// Only those of the storage itself.
-    pub fn is_being_restored(&self, snapshot: SnapshotId) -> Result<bool> {
-        Ok(self.tasks.restores_from(snapshot)? > 0)
-    }
-
     fn end_capture(
         &self,
         lease: &Lease,
