@@ -69,7 +69,7 @@ impl Stamp {
             let modified = modified + Duration::from_nanos(u64::try_from(stamp.changed.1).unwrap_or(0));
             // A time that lies in the future was set by hand, or by a clock that was set back: no write repeats it.
             match SystemTime::now().duration_since(modified) {
-                Ok(age) if age < TWO_TICKS => std::thread::sleep(TWO_TICKS - age),
+                Ok(age) if age < TWO_TICKS => std::thread::sleep(TWO_TICKS),
                 Ok(_) | Err(_) => return Ok(stamp),
             }
         }

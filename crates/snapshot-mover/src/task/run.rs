@@ -75,7 +75,7 @@ impl Workshop {
             Err(MoveError::Stopped(Stop::Cancelled)) => self.clean_up(running),
             Err(MoveError::Stopped(Stop::ShuttingDown)) => {
                 log::info!(task:% = task, work = work; "task put back: the service is shutting down");
-                self.ended_or_log(running, self.tasks.put_back(&running.lease()));
+                ended_or_log(running, self.tasks.put_back(&running.lease()));
             }
             Err(MoveError::Stopped(Stop::LeaseLost)) => {
                 log::warn!(task:% = task, work = work; "task dropped: its lease is lost");
@@ -97,7 +97,7 @@ impl Workshop {
                 }
                 Err(error) if error.is_for_want_of_database() => {
                     log::warn!(task:% = running.task.id(); "task waits for the database: {}", chain(&error));
-                    self.pause(running)?;
+                    pause(running)?;
                 }
                 Err(MoveError::Panicked) => return self.refuse(running, MoveError::Panicked),
                 other => return other,
@@ -166,30 +166,30 @@ impl Workshop {
         match cleaned {
             Ok(()) => {
                 log::info!(task:% = running.task.id(), work = running.task.work().kind(); "task cancelled");
-                self.ended_or_log(running, self.tasks.finish(&running.lease(), TaskOutcome::Cancelled));
+                ended_or_log(running, self.tasks.finish(&running.lease(), TaskOutcome::Cancelled));
             }
             // It stays claimed, and is taken up again when the lease has expired.
             Err(error) => log::error!("a cancelled task could not clean up: {}", chain(&error)),
         }
     }
+}
 
-    fn ended_or_log(&self, running: &Running, ended: snapshot_domain::Result<()>) {
-        if let Err(error) = ended {
-            log::warn!(
-                task:% = running.task.id();
-                "a task's row could not be changed, it is taken up again later: {}", chain(&error)
-            );
-        }
+fn ended_or_log(running: &Running, ended: snapshot_domain::Result<()>) {
+    if let Err(error) = ended {
+        log::warn!(
+            task:% = running.task.id();
+            "a task's row could not be changed, it is taken up again later: {}", chain(&error)
+        );
     }
+}
 
-    fn pause(&self, running: &Running) -> Result<(), MoveError> {
-        let until = Instant::now() + DATABASE_PAUSE;
-        while Instant::now() < until {
-            running.watch.check()?;
-            std::thread::sleep(Duration::from_millis(50));
-        }
-        Ok(())
+fn pause(running: &Running) -> Result<(), MoveError> {
+    let until = Instant::now() + DATABASE_PAUSE;
+    while Instant::now() < until {
+        running.watch.check()?;
+        std::thread::sleep(Duration::from_millis(50));
     }
+    Ok(())
 }
 
 /// An error with all its causes, in one line.
