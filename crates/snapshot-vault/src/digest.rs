@@ -23,6 +23,10 @@ pub struct Digest {
 }
 
 impl Digest {
+    pub(crate) const fn new(chunk_size: ChunkSize, bytes: [u8; 32]) -> Self {
+        Self { chunk_size, bytes }
+    }
+
     /// The chunk size it was computed with.
     pub const fn chunk_size(&self) -> ChunkSize {
         self.chunk_size

@@ -37,8 +37,10 @@
 
 mod blob;
 mod catalog;
+mod codec;
 mod copy;
 mod digest;
+mod domain;
 mod error;
 mod format;
 mod geometry;
@@ -47,7 +49,9 @@ mod hex;
 mod id;
 mod index;
 mod key;
+mod pack;
 mod read;
+mod reconcile;
 mod seal;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
@@ -58,6 +62,7 @@ pub use blob::{BlobEntry, BlobError, BlobKey, BlobStore, BlobWriter, InvalidBlob
 pub use catalog::{CatalogError, PackCatalog, PackSummary};
 pub use copy::{CopySession, CopySummary, PageWriter};
 pub use digest::{Digest, Digester, InvalidDigest, PageRead, digest_reader};
+pub use domain::Domain;
 pub use error::VaultError;
 pub use hash::{ChunkHash, ChunkId};
 pub use id::{ChunkSize, DomainId, InvalidChunkSize, ManifestId, PackId, VaultId};
@@ -65,7 +70,8 @@ pub use index::redb::RedbIndex;
 pub use index::{ChunkIndex, IndexEntry, IndexError, Location};
 pub use key::{InvalidMasterKey, MasterKey};
 pub use read::{ReadBuffers, StoredCopy, Verifier};
-pub use vault::{DamagedPack, Domain, Reconciliation, Vault, VaultOptions};
+pub use reconcile::{DamagedPack, Reconciliation};
+pub use vault::{Vault, VaultOptions};
 
 /// How many chunks an index page covers.
 pub const PAGE_CHUNKS: u64 = 256;

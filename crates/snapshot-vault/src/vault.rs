@@ -1,21 +1,30 @@
-//! The vault and its domains.
+//! The vault: the ports it stands on, its description, its domains.
 
-use crate::blob::BlobStore;
+use crate::blob::{BlobEntry, BlobError, BlobKey, BlobStore};
 use crate::catalog::PackCatalog;
-use crate::copy::CopySession;
+use crate::domain::{Domain, DomainCore};
 use crate::error::VaultError;
-use crate::id::{ChunkSize, DomainId, ManifestId, PackId};
+use crate::format::config::Config;
+use crate::format::{domain_key, names};
+use crate::id::{ChunkSize, DomainId, VaultId};
 use crate::index::ChunkIndex;
-use crate::key::MasterKey;
-use crate::read::StoredCopy;
-use std::sync::Arc;
+use crate::key::{DomainKeys, MasterKey};
+use crate::reconcile::{Reconciliation, reconcile};
+use crate::seal::{SealKey, random_bytes};
+use std::collections::HashMap;
+use std::fmt;
+use std::ops::ControlFlow;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use zeroize::Zeroizing;
 
 /// How a vault is made and used.
 #[derive(Clone, Copy, Debug)]
 pub struct VaultOptions {
     /// The chunk size of a vault that is made. An existing vault keeps its own.
     pub chunk_size: ChunkSize,
-    /// How large a pack grows before it is closed, in bytes; at most 1 GiB counts.
+    /// How large a pack grows before it is closed, in bytes; more than 1 GiB counts as 1 GiB. A pack holds at least one
+    /// record.
     pub pack_size_bytes: u64,
 }
 
@@ -28,9 +37,26 @@ impl Default for VaultOptions {
     }
 }
 
+const MAX_PACK_SIZE_BYTES: u64 = 1 << 30;
+/// Objects of fixed size are far smaller; a larger one is damaged, and is not read into memory.
+const MAX_FIXED_OBJECT_BYTES: u64 = 4096;
+
 /// The store of all copies. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Vault {}
+pub struct Vault(Arc<VaultCore>);
+
+/// What domains, copies and readers share.
+pub(crate) struct VaultCore {
+    pub(crate) blobs: Arc<dyn BlobStore>,
+    pub(crate) index: Arc<dyn ChunkIndex>,
+    pub(crate) catalog: Arc<dyn PackCatalog>,
+    pub(crate) config: Config,
+    pub(crate) pack_size_bytes: u64,
+    wrapping: SealKey,
+    domains: Mutex<HashMap<DomainId, Arc<DomainCore>>>,
+    /// Whether packs are known to be lost or damaged. Then not even the chunks of a committed copy are sure to be there.
+    pub(crate) damage_is_known: AtomicBool,
+}
 
 impl Vault {
     /// Opens the vault, or makes it in an empty store.
@@ -40,18 +66,36 @@ impl Vault {
     /// [`VaultError::WrongMasterKey`], [`VaultError::UnsupportedVersion`], [`VaultError::NotAVault`],
     /// [`VaultError::Damaged`] when the description of the vault is, failures of the store.
     pub fn open(
-        _blobs: Arc<dyn BlobStore>,
-        _master: &MasterKey,
-        _index: Arc<dyn ChunkIndex>,
-        _catalog: Arc<dyn PackCatalog>,
-        _options: VaultOptions,
+        blobs: Arc<dyn BlobStore>,
+        master: &MasterKey,
+        index: Arc<dyn ChunkIndex>,
+        catalog: Arc<dyn PackCatalog>,
+        options: VaultOptions,
     ) -> Result<Self, VaultError> {
-        unimplemented!()
+        let config = match read_config(&*blobs, master)? {
+            Some(config) => config,
+            None => make_config(&*blobs, master, options.chunk_size)?,
+        };
+        Ok(Self(Arc::new(VaultCore {
+            blobs,
+            index,
+            catalog,
+            config,
+            pack_size_bytes: options.pack_size_bytes.min(MAX_PACK_SIZE_BYTES),
+            wrapping: master.wrapping_key(config.vault),
+            domains: Mutex::new(HashMap::new()),
+            damage_is_known: AtomicBool::new(false),
+        })))
+    }
+
+    /// The vault's own id, made when the vault was.
+    pub fn id(&self) -> VaultId {
+        self.0.config.vault
     }
 
     /// The size of this vault's chunks.
     pub fn chunk_size(&self) -> ChunkSize {
-        unimplemented!()
+        self.0.config.chunk_size
     }
 
     /// Makes index, catalog and the stored packs agree. To be called at start, before the first copy: packs that are
@@ -62,16 +106,34 @@ impl Vault {
     ///
     /// Failures of store, index and catalog; damage is no error here.
     pub fn reconcile(&self) -> Result<Reconciliation, VaultError> {
-        unimplemented!()
+        let reconciliation = reconcile(&*self.0.blobs, &*self.0.index, &*self.0.catalog)?;
+        self.0
+            .damage_is_known
+            .store(!reconciliation.damaged.is_empty(), Ordering::Release);
+        Ok(reconciliation)
     }
 
     /// A domain. Its key is made and stored if it is new.
     ///
     /// # Errors
     ///
-    /// [`VaultError::Damaged`] when its key object is; failures of the store.
-    pub fn domain(&self, _id: DomainId) -> Result<Domain, VaultError> {
-        unimplemented!()
+    /// [`VaultError::Damaged`] when its key object is, or is gone while its copies are there; failures of the store.
+    pub fn domain(&self, id: DomainId) -> Result<Domain, VaultError> {
+        // Held while a key is made, so that two callers do not make two.
+        let mut domains = self.0.domains.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(core) = domains.get(&id) {
+            return Ok(Domain::new(self.0.clone(), core.clone()));
+        }
+        let key = match self.read_domain_key(id)? {
+            Some(key) => key,
+            None => self.make_domain_key(id)?,
+        };
+        let core = Arc::new(DomainCore {
+            id,
+            keys: DomainKeys::new(&key),
+        });
+        domains.insert(id, core.clone());
+        Ok(Domain::new(self.0.clone(), core))
     }
 
     /// All domains that have a key in the store, in the order of their ids.
@@ -80,84 +142,94 @@ impl Vault {
     ///
     /// Failures of the store.
     pub fn domains(&self) -> Result<Vec<DomainId>, VaultError> {
-        unimplemented!()
+        let mut domains = Vec::new();
+        self.0.blobs.list(names::DOMAIN_KEYS, &mut |entry: BlobEntry| {
+            domains.extend(names::uuid_of(&entry.key).map(DomainId::new));
+            ControlFlow::Continue(())
+        })?;
+        Ok(domains)
+    }
+
+    fn read_domain_key(&self, id: DomainId) -> Result<Option<Zeroizing<[u8; 32]>>, VaultError> {
+        let name = names::domain_key(id);
+        let Some(bytes) = read_fixed_object(&*self.0.blobs, &name)? else {
+            return Ok(None);
+        };
+        domain_key::decode(&bytes, self.id(), id, &self.0.wrapping)
+            .map(Some)
+            .map_err(|flaw| flaw.losing_all(name))
+    }
+
+    fn make_domain_key(&self, id: DomainId) -> Result<Zeroizing<[u8; 32]>, VaultError> {
+        let name = names::domain_key(id);
+        // A new key in the place of a lost one would hide the loss, and the copies would look like damaged ones.
+        if !is_empty(&*self.0.blobs, &names::manifests(id))? {
+            let reason = "the domain's key is gone, and its copies are still there";
+            return Err(VaultError::Damaged {
+                range: 0..u64::MAX,
+                object: name.to_string(),
+                reason,
+            });
+        }
+        let key = Zeroizing::new(random_bytes()?);
+        let bytes = domain_key::encode(self.id(), id, &key, &self.0.wrapping)?;
+        self.0.blobs.put(&name, &bytes)?;
+        Ok(key)
     }
 }
 
-/// What [`Vault::reconcile`] found and did.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Reconciliation {
-    /// Packs that are stored and whole, as far as their sizes and footers tell.
-    pub packs: u64,
-    /// Of these, packs that the catalog did not know.
-    pub adopted: u64,
-    /// Of these, packs that the index did not know.
-    pub indexed: u64,
-    /// Packs that the index knew, and that are neither stored nor in the catalog.
-    pub forgotten: u64,
-    /// Packs that are lost or damaged.
-    pub damaged: Vec<DamagedPack>,
+impl fmt::Debug for VaultCore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("VaultCore")
+            .field("config", &self.config)
+            .finish_non_exhaustive()
+    }
 }
 
-/// A pack that is lost or damaged.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct DamagedPack {
-    /// The pack.
-    pub id: PackId,
-    /// What is wrong with it.
-    pub reason: &'static str,
+fn read_config(blobs: &dyn BlobStore, master: &MasterKey) -> Result<Option<Config>, VaultError> {
+    let name = names::config();
+    let Some(bytes) = read_fixed_object(blobs, &name)? else {
+        return Ok(None);
+    };
+    Config::decode(&bytes, name.as_str(), master).map(Some)
 }
 
-/// A part of the vault under a key of its own. Cheap to clone.
-#[derive(Clone, Debug)]
-pub struct Domain {}
-
-impl Domain {
-    /// The domain's name.
-    pub fn id(&self) -> DomainId {
-        unimplemented!()
+fn make_config(blobs: &dyn BlobStore, master: &MasterKey, chunk_size: ChunkSize) -> Result<Config, VaultError> {
+    if !is_empty(blobs, "")? {
+        return Err(VaultError::NotAVault);
     }
+    let config = Config {
+        vault: VaultId::random(),
+        chunk_size,
+    };
+    blobs.put(&names::config(), &config.encode(master))?;
+    Ok(config)
+}
 
-    /// Starts a copy of a content of `size_bytes`. `parent` is compared with position by position: what equals it is
-    /// neither looked up nor stored. A copy that was interrupted is simply started again.
-    ///
-    /// # Errors
-    ///
-    /// [`VaultError::ManifestExists`] when the copy was committed before; failures of the store.
-    pub fn begin_copy(
-        &self,
-        _manifest: ManifestId,
-        _size_bytes: u64,
-        _parent: Option<&StoredCopy>,
-    ) -> Result<CopySession, VaultError> {
-        unimplemented!()
+fn read_fixed_object(blobs: &dyn BlobStore, name: &BlobKey) -> Result<Option<Vec<u8>>, VaultError> {
+    let size = match blobs.size(name) {
+        Ok(size) => size,
+        Err(BlobError::NotFound { .. }) => return Ok(None),
+        Err(error) => return Err(error.into()),
+    };
+    if size > MAX_FIXED_OBJECT_BYTES {
+        let reason = "it is far too long";
+        return Err(VaultError::Damaged {
+            range: 0..u64::MAX,
+            object: name.to_string(),
+            reason,
+        });
     }
+    let mut bytes = vec![0; usize::try_from(size).expect("at most 4096")];
+    blobs.read(name, 0, &mut bytes)?;
+    Ok(Some(bytes))
+}
 
-    /// Opens a committed copy.
-    ///
-    /// # Errors
-    ///
-    /// [`VaultError::ManifestNotFound`], [`VaultError::Damaged`], [`VaultError::UnsupportedVersion`], failures of the
-    /// store.
-    pub fn open_manifest(&self, _id: ManifestId) -> Result<StoredCopy, VaultError> {
-        unimplemented!()
-    }
-
-    /// Deletes a copy, durably. One that is not there is fine. Its chunks stay until they are collected.
-    ///
-    /// # Errors
-    ///
-    /// Failures of the store.
-    pub fn delete_manifest(&self, _id: ManifestId) -> Result<(), VaultError> {
-        unimplemented!()
-    }
-
-    /// All copies of the domain, in the order of their ids.
-    ///
-    /// # Errors
-    ///
-    /// Failures of the store.
-    pub fn manifests(&self) -> Result<Vec<ManifestId>, VaultError> {
-        unimplemented!()
-    }
+fn is_empty(blobs: &dyn BlobStore, prefix: &str) -> Result<bool, VaultError> {
+    let mut empty = true;
+    blobs.list(prefix, &mut |_| {
+        empty = false;
+        ControlFlow::Break(())
+    })?;
+    Ok(empty)
 }

@@ -111,7 +111,7 @@ impl<'a> Record<'a> {
         }
     }
 
-    fn parse_unsummed(bytes: &'a [u8]) -> Result<Self, Flaw> {
+    pub(crate) fn parse_unsummed(bytes: &'a [u8]) -> Result<Self, Flaw> {
         let (associated, rest) = bytes
             .split_at_checked(HEADER_BYTES)
             .ok_or(Flaw::Bytes("a record is too short"))?;

@@ -1,69 +1,126 @@
 //! Reading a copy.
 
-use crate::digest::{Digest, PageRead};
+mod chunks;
+mod verifier;
+
+pub use verifier::Verifier;
+
+use crate::blob::BlobError;
+use crate::codec::{Expected, Opener};
+use crate::digest::{Digest, PageRead, zero_hash};
+use crate::domain::Domain;
 use crate::error::VaultError;
+use crate::format::manifest::Manifest;
+use crate::format::page::{self, MAX_PAGE_BYTES, Page};
+use crate::format::{Flaw, names};
+use crate::hash::ChunkHash;
 use crate::id::{ChunkSize, DomainId, ManifestId};
 use std::io;
 use std::ops::Range;
+use std::sync::Arc;
 
 /// A committed copy, opened for reading, by any number of threads. Cheap to clone. It keeps the manifest in memory
 /// (32 bytes per page that is not all zero).
 #[derive(Clone, Debug)]
-pub struct StoredCopy {}
+pub struct StoredCopy {
+    domain: Domain,
+    core: Arc<CopyCore>,
+}
+
+#[derive(Debug)]
+struct CopyCore {
+    id: ManifestId,
+    manifest: Manifest,
+    manifest_bytes: u64,
+    /// The hashes of a full chunk of zeros and of the tail's zeros.
+    zero_hash: ChunkHash,
+    zero_tail_hash: ChunkHash,
+}
+
+/// The buffers of one reading thread: up to some 4 MiB and two chunks, allocated when first used.
+#[derive(Debug, Default)]
+pub struct ReadBuffers {
+    run: Vec<u8>,
+    opener: Option<Opener>,
+    /// The page that was read last, because small reads ask for the same one again and again.
+    page: Option<(ChunkHash, Arc<Page>)>,
+}
 
 impl StoredCopy {
+    pub(crate) fn new(domain: Domain, id: ManifestId, manifest: Manifest, manifest_bytes: u64) -> Self {
+        let geometry = manifest.geometry;
+        let zero_hash_of = zero_hash(geometry.chunk_size.as_usize());
+        let zero_tail_hash = geometry.tail().map_or(zero_hash_of, |(_, len)| zero_hash(len));
+        let core = CopyCore {
+            id,
+            manifest,
+            manifest_bytes,
+            zero_hash: zero_hash_of,
+            zero_tail_hash,
+        };
+        Self {
+            domain,
+            core: Arc::new(core),
+        }
+    }
+
     /// The copy's name.
     pub fn manifest_id(&self) -> ManifestId {
-        unimplemented!()
+        self.core.id
     }
 
     /// The domain that holds it.
     pub fn domain_id(&self) -> DomainId {
-        unimplemented!()
+        self.domain.id()
     }
 
     /// The size of the content in bytes.
     pub fn size_bytes(&self) -> u64 {
-        unimplemented!()
+        self.core.manifest.geometry.size_bytes
     }
 
     /// The size of its chunks.
     pub fn chunk_size(&self) -> ChunkSize {
-        unimplemented!()
+        self.core.manifest.geometry.chunk_size
     }
 
     /// The digest of the content, as it was when it was copied.
     pub fn digest(&self) -> Digest {
-        unimplemented!()
+        Digest::new(self.chunk_size(), self.core.manifest.digest)
     }
 
-    /// Bytes that the copy added to the store when it was made.
+    /// Bytes that the copy added to the store when it was made: its packs and its manifest.
     pub fn stored_bytes(&self) -> u64 {
-        unimplemented!()
+        self.core.manifest.pack_bytes.saturating_add(self.core.manifest_bytes)
     }
 
     /// What the caller gave to [`crate::CopySession::commit`].
     pub fn metadata(&self) -> &[u8] {
-        unimplemented!()
+        &self.core.manifest.metadata
     }
 
     /// How many pages cover the content.
     pub fn page_count(&self) -> u64 {
-        unimplemented!()
+        self.core.manifest.geometry.page_count()
     }
 
     /// The bytes of the content that a page covers. Past the end, an empty range.
-    pub fn page_span(&self, _page: u64) -> Range<u64> {
-        unimplemented!()
+    pub fn page_span(&self, page: u64) -> Range<u64> {
+        self.core.manifest.geometry.page_span(page)
     }
 
     /// The pages that hold anything but zeros, in order. A reader needs no others.
     pub fn data_pages(&self) -> impl Iterator<Item = u64> + '_ {
-        std::iter::empty()
+        self.core.manifest.pages.data_pages()
+    }
+
+    /// How many pages [`data_pages`](Self::data_pages) gives.
+    pub fn data_page_count(&self) -> u64 {
+        self.core.manifest.pages.data_page_count()
     }
 
     /// Reads a page in few large reads, checks every chunk, and gives each that is not all zero to `sink`, with its
-    /// offset in the content, in the order of offsets.
+    /// offset in the content, in the order of offsets. A page past the end is empty.
     ///
     /// # Errors
     ///
@@ -71,11 +128,36 @@ impl StoredCopy {
     /// sink's error, failures of store and index.
     pub fn read_page(
         &self,
-        _page: u64,
-        _buffers: &mut ReadBuffers,
-        _sink: &mut dyn FnMut(u64, &[u8]) -> io::Result<()>,
+        page: u64,
+        buffers: &mut ReadBuffers,
+        sink: &mut dyn FnMut(u64, &[u8]) -> io::Result<()>,
     ) -> Result<PageRead, VaultError> {
-        unimplemented!()
+        let Some(hash) = self.page_hash(page) else {
+            return Ok(PageRead::zero(page));
+        };
+        let entries = self.page_entries(page, hash, buffers)?;
+        self.read_chunks(page, &entries, 0..entries.len(), buffers, sink)?;
+
+        let tail = self
+            .core
+            .manifest
+            .geometry
+            .tail()
+            .filter(|_| page + 1 == self.page_count());
+        let last = entries.len() - 1;
+        let zero_hash = |i| {
+            if tail.is_some() && i == last {
+                self.core.zero_tail_hash
+            } else {
+                self.core.zero_hash
+            }
+        };
+        let hashes: Vec<ChunkHash> = entries
+            .iter()
+            .enumerate()
+            .map(|(i, entry)| entry.unwrap_or_else(|| zero_hash(i)))
+            .collect();
+        Ok(PageRead::of(page, &hashes))
     }
 
     /// Fills `buffer` with the content from `offset` on, every chunk checked. Fastest in pieces of a mebibyte or more.
@@ -83,37 +165,99 @@ impl StoredCopy {
     /// # Errors
     ///
     /// [`VaultError::Misuse`] when the range reaches past the end; otherwise as [`read_page`](Self::read_page).
-    pub fn read_at(&self, _offset: u64, _buffer: &mut [u8], _buffers: &mut ReadBuffers) -> Result<(), VaultError> {
-        unimplemented!()
+    pub fn read_at(&self, offset: u64, buffer: &mut [u8], buffers: &mut ReadBuffers) -> Result<(), VaultError> {
+        let geometry = self.core.manifest.geometry;
+        let end = offset
+            .checked_add(buffer.len() as u64)
+            .filter(|end| *end <= self.size_bytes());
+        let end = end.ok_or(VaultError::Misuse("the range reaches past the end of the content"))?;
+        buffer.fill(0);
+        let mut position = offset;
+        while position < end {
+            let page = position / geometry.page_bytes();
+            let span = geometry.page_span(page);
+            if let Some(hash) = self.page_hash(page) {
+                let entries = self.page_entries(page, hash, buffers)?;
+                let chunk =
+                    |at: u64| usize::try_from(at / geometry.chunk_size.as_u64()).expect("a page has 256 chunks");
+                let chunks = chunk(position - span.start)..chunk(end.min(span.end) - 1 - span.start) + 1;
+                self.read_chunks(page, &entries, chunks, buffers, &mut |at, plain| {
+                    copy_overlap(at, plain, offset, buffer);
+                    Ok(())
+                })?;
+            }
+            position = span.end;
+        }
+        Ok(())
     }
 
     /// Checks the digest of the whole content while its pages are read, in any order, by any number of threads.
     pub fn verifier(&self) -> Verifier {
-        unimplemented!()
+        Verifier::new(self)
+    }
+
+    pub(crate) fn page_hash(&self, page: u64) -> Option<ChunkHash> {
+        self.core.manifest.pages.get(page)
+    }
+
+    /// The hashes of a page's chunks. Damage is told with the page's whole span.
+    pub(crate) fn page_entries(
+        &self,
+        page: u64,
+        hash: ChunkHash,
+        buffers: &mut ReadBuffers,
+    ) -> Result<Arc<Page>, VaultError> {
+        if let Some((cached, entries)) = &buffers.page
+            && *cached == hash
+        {
+            return Ok(entries.clone());
+        }
+        let span = self.page_span(page);
+        let expected = Expected::page(&self.domain.core.keys, hash);
+        let vault = &self.domain.vault;
+        let location = vault.index.locate(&[expected.id])?.pop().flatten().ok_or_else(|| {
+            Flaw::Bytes("no pack holds this index page").losing(span.clone(), format!("page {}", expected.id))
+        })?;
+        let object = names::pack(location.pack);
+        if location.length as usize > MAX_PAGE_BYTES + crate::format::record::OVERHEAD_BYTES {
+            return Err(Flaw::Bytes("the index page is longer than one can be").losing(span, object));
+        }
+        let mut record = vec![0; location.length as usize];
+        vault
+            .blobs
+            .read(&object, u64::from(location.offset), &mut record)
+            .map_err(|error| lost(error, span.clone()))?;
+        let plain = opener(&mut buffers.opener)?
+            .open(&self.domain.core.keys, &record, &expected, MAX_PAGE_BYTES)
+            .and_then(|plain| page::decode(plain, self.core.manifest.geometry.chunks_in_page(page)));
+        let entries = Arc::new(plain.map_err(|flaw| flaw.losing(span, object))?);
+        buffers.page = Some((hash, entries.clone()));
+        Ok(entries)
     }
 }
 
-/// The buffers of one reading thread: up to some 5 MiB and a chunk, allocated when first used.
-#[derive(Debug, Default)]
-pub struct ReadBuffers {}
+/// The opener of one thread, made when it is first needed.
+fn opener(slot: &mut Option<Opener>) -> Result<&mut Opener, VaultError> {
+    Ok(match slot {
+        Some(opener) => opener,
+        none => none.insert(Opener::new()?),
+    })
+}
 
-/// Checks the digest of a whole content from its pages.
-#[derive(Debug)]
-pub struct Verifier {}
-
-impl Verifier {
-    /// Notes a page that was read.
-    pub fn page_read(&self, _page: &PageRead) {
-        unimplemented!()
+/// A pack that is gone or too short is damage; other failures of the store may pass.
+fn lost(error: BlobError, range: Range<u64>) -> VaultError {
+    match error {
+        BlobError::NotFound { key } => Flaw::Bytes("the pack is gone").losing(range, key),
+        BlobError::Short { key } => Flaw::Bytes("the pack is cut off").losing(range, key),
+        other => other.into(),
     }
+}
 
-    /// Whether the pages make up the content that the manifest describes.
-    ///
-    /// # Errors
-    ///
-    /// [`VaultError::DigestMismatch`] when not; [`VaultError::Misuse`] when a page of [`StoredCopy::data_pages`] was not
-    /// read.
-    pub fn finish(self) -> Result<(), VaultError> {
-        unimplemented!()
-    }
+/// Copies what `plain`, which lies at `at`, has in common with `buffer`, which lies at `offset`.
+fn copy_overlap(at: u64, plain: &[u8], offset: u64, buffer: &mut [u8]) {
+    let start = at.max(offset);
+    let end = (at + plain.len() as u64).min(offset + buffer.len() as u64);
+    let within = |position: u64, base: u64| usize::try_from(position - base).expect("within a buffer");
+    let source = &plain[within(start, at)..within(end, at)];
+    buffer[within(start, offset)..within(end, offset)].copy_from_slice(source);
 }

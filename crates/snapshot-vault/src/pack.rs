@@ -1,0 +1,125 @@
+//! One pack in the store: written by one worker, listed by its footer.
+
+use crate::blob::{BlobError, BlobStore, BlobWriter};
+use crate::catalog::PackSummary;
+use crate::error::VaultError;
+use crate::format::pack::{
+    ENTRY_BYTES, Footer, FooterEntry, HEADER_BYTES, MAX_RECORDS, TRAILER_BYTES, decode_footer, decode_header,
+    encode_footer, encode_header, footer_len,
+};
+use crate::format::record::Kind;
+use crate::format::{Flaw, names};
+use crate::hash::ChunkId;
+use crate::id::{DomainId, PackId};
+use std::fmt;
+
+/// A pack being written. Dropped before it is closed, it never was.
+pub(crate) struct OpenPack {
+    id: PackId,
+    domain: DomainId,
+    writer: Box<dyn BlobWriter>,
+    end: u64,
+    entries: Vec<FooterEntry>,
+}
+
+impl OpenPack {
+    pub(crate) fn begin(blobs: &dyn BlobStore, domain: DomainId) -> Result<Self, VaultError> {
+        let id = PackId::random();
+        let mut writer = blobs.create(&names::pack(id))?;
+        let header = encode_header(id, domain);
+        writer.write(&header)?;
+        Ok(Self {
+            id,
+            domain,
+            writer,
+            end: header.len() as u64,
+            entries: Vec::new(),
+        })
+    }
+
+    /// How large the pack would be if it were closed with one more record of `len` bytes.
+    pub(crate) fn size_with(&self, len: usize) -> u64 {
+        self.end + (len + (self.entries.len() + 1) * ENTRY_BYTES + TRAILER_BYTES) as u64
+    }
+
+    pub(crate) fn is_full(&self) -> bool {
+        self.entries.len() >= MAX_RECORDS
+    }
+
+    pub(crate) fn append(
+        &mut self,
+        kind: Kind,
+        id: ChunkId,
+        plain_len: usize,
+        record: &[u8],
+    ) -> Result<(), VaultError> {
+        self.writer.write(record)?;
+        let cut = |len: u64| u32::try_from(len).expect("packs are closed before they reach 1 GiB");
+        self.entries.push(FooterEntry {
+            id,
+            kind,
+            offset: cut(self.end),
+            length: cut(record.len() as u64),
+            plain_len: cut(plain_len as u64),
+        });
+        self.end += record.len() as u64;
+        Ok(())
+    }
+
+    /// Writes the footer and makes the pack durable.
+    pub(crate) fn close(mut self) -> Result<(PackSummary, Vec<FooterEntry>), VaultError> {
+        let footer = encode_footer(self.id, self.domain, &self.entries, self.end);
+        self.writer.write(&footer)?;
+        self.writer.commit()?;
+        let summary = summary(self.id, self.domain, self.end + footer.len() as u64, &self.entries);
+        Ok((summary, self.entries))
+    }
+}
+
+impl fmt::Debug for OpenPack {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OpenPack")
+            .field("id", &self.id)
+            .field("end", &self.end)
+            .finish_non_exhaustive()
+    }
+}
+
+pub(crate) fn summary(id: PackId, domain: DomainId, size_bytes: u64, entries: &[FooterEntry]) -> PackSummary {
+    let chunks = u32::try_from(entries.len()).expect("a pack holds at most 16384 records");
+    PackSummary {
+        id,
+        domain,
+        size_bytes,
+        chunks,
+    }
+}
+
+/// Reads what a stored pack of `size_bytes` holds. The inner error says why it is no whole pack.
+pub(crate) fn read_footer(
+    blobs: &dyn BlobStore,
+    pack: PackId,
+    size_bytes: u64,
+) -> Result<Result<Footer, Flaw>, BlobError> {
+    if size_bytes < (HEADER_BYTES + TRAILER_BYTES) as u64 {
+        return Ok(Err(Flaw::Bytes("it is too short for a pack")));
+    }
+    let key = names::pack(pack);
+    let mut header = [0; HEADER_BYTES];
+    blobs.read(&key, 0, &mut header)?;
+    let mut trailer = [0; TRAILER_BYTES];
+    blobs.read(&key, size_bytes - TRAILER_BYTES as u64, &mut trailer)?;
+    let (domain, footer_len) = match (decode_header(&header, pack), footer_len(&trailer, size_bytes)) {
+        (Ok(domain), Ok(len)) => (domain, len),
+        (Err(flaw), _) | (_, Err(flaw)) => return Ok(Err(flaw)),
+    };
+    let mut footer = vec![0; footer_len];
+    blobs.read(&key, size_bytes - footer_len as u64, &mut footer)?;
+    Ok(decode_footer(&footer, pack, size_bytes).and_then(|footer| {
+        if footer.domain == domain {
+            Ok(footer)
+        } else {
+            Err(Flaw::Bytes("header and footer contradict each other"))
+        }
+    }))
+}

@@ -1,0 +1,209 @@
+//! Making index, catalog and stored packs agree.
+
+use crate::blob::{BlobEntry, BlobStore};
+use crate::catalog::{PackCatalog, PackSummary};
+use crate::error::VaultError;
+use crate::format::names;
+use crate::format::pack::Footer;
+use crate::id::PackId;
+use crate::index::ChunkIndex;
+use crate::pack::{read_footer, summary};
+use std::ops::ControlFlow;
+
+/// What [`crate::Vault::reconcile`] found and did.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Reconciliation {
+    /// Packs that are stored and whole, as far as their sizes and footers tell.
+    pub packs: u64,
+    /// Of these, packs that the catalog did not know.
+    pub adopted: u64,
+    /// Of these, packs that the index did not know.
+    pub indexed: u64,
+    /// Packs that the index knew, and that are not stored.
+    pub forgotten: u64,
+    /// Packs that are lost or damaged.
+    pub damaged: Vec<DamagedPack>,
+}
+
+/// A pack that is lost or damaged.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DamagedPack {
+    /// The pack.
+    pub id: PackId,
+    /// What is wrong with it.
+    pub reason: &'static str,
+}
+
+/// How many packs are asked for at once.
+const BATCH: usize = 1024;
+
+/// The three lists of packs are in the same order, so they are walked side by side, and none is held in memory.
+pub(crate) fn reconcile(
+    blobs: &dyn BlobStore,
+    index: &dyn ChunkIndex,
+    catalog: &dyn PackCatalog,
+) -> Result<Reconciliation, VaultError> {
+    let first = walk(blobs, index, catalog)?;
+    if first.lost_from_index == 0 {
+        return Ok(first.found);
+    }
+    // The index knows one place of each chunk. A chunk of a lost pack may have a second one in a pack that is there, and
+    // only the footers of all packs tell: this is rare enough to read them all.
+    index.clear()?;
+    let second = walk(blobs, index, catalog)?;
+    Ok(Reconciliation {
+        adopted: first.found.adopted,
+        forgotten: first.found.forgotten,
+        ..second.found
+    })
+}
+
+struct Walk<'a> {
+    blobs: &'a dyn BlobStore,
+    index: &'a dyn ChunkIndex,
+    catalog: &'a dyn PackCatalog,
+    recorded: Ahead<'a, PackSummary>,
+    indexed: Ahead<'a, PackId>,
+    outcome: Outcome,
+}
+
+#[derive(Default)]
+struct Outcome {
+    found: Reconciliation,
+    /// Packs that are lost or damaged, and that the index knew.
+    lost_from_index: u64,
+}
+
+fn walk(blobs: &dyn BlobStore, index: &dyn ChunkIndex, catalog: &dyn PackCatalog) -> Result<Outcome, VaultError> {
+    let mut walk = Walk {
+        blobs,
+        index,
+        catalog,
+        recorded: Ahead::new(|after: Option<&PackSummary>| Ok(catalog.list(after.map(|pack| pack.id), BATCH)?)),
+        indexed: Ahead::new(|after: Option<&PackId>| Ok(index.packs(after.copied(), BATCH)?)),
+        outcome: Outcome::default(),
+    };
+    let mut result = Ok(());
+    blobs.list(names::PACKS, &mut |entry: BlobEntry| {
+        let Some(id) = names::uuid_of(&entry.key)
+            .map(PackId::new)
+            .filter(|id| names::pack(*id) == entry.key)
+        else {
+            log::warn!("{} is no pack", entry.key);
+            return ControlFlow::Continue(());
+        };
+        result = walk.stored(id, entry.size_bytes);
+        if result.is_ok() {
+            ControlFlow::Continue(())
+        } else {
+            ControlFlow::Break(())
+        }
+    })?;
+    result?;
+    walk.missing_before(None)?;
+    index.flush()?;
+    Ok(walk.outcome)
+}
+
+impl Walk<'_> {
+    /// A pack lies in the store.
+    fn stored(&mut self, id: PackId, size_bytes: u64) -> Result<(), VaultError> {
+        self.missing_before(Some(id))?;
+        let recorded = self.recorded.take_if(|pack| pack.id == id)?;
+        let indexed = self.indexed.take_if(|pack| *pack == id)?.is_some();
+        if recorded.is_some_and(|pack| pack.size_bytes != size_bytes) {
+            self.damaged(id, "its length is not the one in the catalog", indexed);
+            return Ok(());
+        }
+        if recorded.is_none() || !indexed {
+            match read_footer(self.blobs, id, size_bytes)? {
+                Ok(footer) => self.take_in(id, size_bytes, &footer, recorded.is_some(), indexed)?,
+                Err(flaw) => {
+                    self.damaged(id, flaw.reason(), indexed);
+                    return Ok(());
+                }
+            }
+        }
+        self.outcome.found.packs += 1;
+        Ok(())
+    }
+
+    fn take_in(
+        &mut self,
+        id: PackId,
+        size_bytes: u64,
+        footer: &Footer,
+        recorded: bool,
+        indexed: bool,
+    ) -> Result<(), VaultError> {
+        if !recorded {
+            self.catalog
+                .record(&summary(id, footer.domain, size_bytes, &footer.entries))?;
+            self.outcome.found.adopted += 1;
+        }
+        if !indexed {
+            let entries: Vec<_> = footer.entries.iter().map(|entry| entry.for_index()).collect();
+            self.index.add_pack(id, &entries)?;
+            self.outcome.found.indexed += 1;
+        }
+        Ok(())
+    }
+
+    /// All packs up to `next` (`None`: all that follow) that catalog or index know, and that do not lie in the store.
+    fn missing_before(&mut self, next: Option<PackId>) -> Result<(), VaultError> {
+        let is_before = |id: PackId| next.is_none_or(|next| id < next);
+        while let Some(recorded) = self.recorded.take_if(|pack| is_before(pack.id))? {
+            self.unknown_before(Some(recorded.id))?;
+            let indexed = self.indexed.take_if(|pack| *pack == recorded.id)?.is_some();
+            self.damaged(recorded.id, "it is gone", indexed);
+        }
+        self.unknown_before(next)
+    }
+
+    /// Packs that only the index knows were deleted on purpose.
+    fn unknown_before(&mut self, next: Option<PackId>) -> Result<(), VaultError> {
+        while let Some(indexed) = self.indexed.take_if(|pack| next.is_none_or(|next| *pack < next))? {
+            self.index.remove_pack(indexed)?;
+            self.outcome.found.forgotten += 1;
+        }
+        Ok(())
+    }
+
+    fn damaged(&mut self, id: PackId, reason: &'static str, indexed: bool) {
+        log::error!("pack {id} is damaged: {reason}");
+        self.outcome.found.damaged.push(DamagedPack { id, reason });
+        self.outcome.lost_from_index += u64::from(indexed);
+    }
+}
+
+type Fetch<'a, T> = Box<dyn Fn(Option<&T>) -> Result<Vec<T>, VaultError> + 'a>;
+
+/// A long list that is fetched in batches and looked at one item ahead.
+struct Ahead<'a, T> {
+    fetch: Fetch<'a, T>,
+    batch: std::iter::Peekable<std::vec::IntoIter<T>>,
+    last: Option<T>,
+    exhausted: bool,
+}
+
+impl<'a, T: Copy> Ahead<'a, T> {
+    fn new(fetch: impl Fn(Option<&T>) -> Result<Vec<T>, VaultError> + 'a) -> Self {
+        Self {
+            fetch: Box::new(fetch),
+            batch: Vec::new().into_iter().peekable(),
+            last: None,
+            exhausted: false,
+        }
+    }
+
+    /// The next item, if there is one and it is wanted.
+    fn take_if(&mut self, wanted: impl FnOnce(&T) -> bool) -> Result<Option<T>, VaultError> {
+        if self.batch.peek().is_none() && !self.exhausted {
+            let batch = (self.fetch)(self.last.as_ref())?;
+            self.exhausted = batch.len() < BATCH;
+            self.last = batch.last().copied();
+            self.batch = batch.into_iter().peekable();
+        }
+        Ok(self.batch.next_if(wanted))
+    }
+}
