@@ -254,6 +254,10 @@ impl Digester {
 
     fn fill_gaps_with_zeros(&mut self) {
         let full_pages = self.geometry.chunk_count() / PAGE_CHUNKS;
+        if self.geometry.tail().is_some() && full_pages == self.geometry.page_count() {
+            // The last page has all its chunks, but the last of them is short, and so are its zeros.
+            self.add(&PageRead::of(full_pages - 1, &zero_page(self.geometry, full_pages - 1)));
+        }
         let mut present: Vec<(u64, u64)> = self
             .nodes
             .keys()
@@ -401,6 +405,18 @@ mod tests {
         }
         check_reader(&content);
         check_reader(&vec![0; 256 * CHUNK + 1]);
+    }
+
+    #[test]
+    fn zeros_of_a_short_last_chunk_in_a_full_page_are_hashed_at_their_true_length() {
+        let size_bytes = 511 * 65_536 + 1;
+        let mut hashes = vec![zero_hash(CHUNK); 511];
+        hashes.push(zero_hash(1));
+
+        assert_eq!(
+            Digester::new(size_bytes, chunk_size()).finish().bytes,
+            by_definition(&hashes, size_bytes)
+        );
     }
 
     #[test]

@@ -1,13 +1,32 @@
 //! Objects as files in a folder.
 
+use super::direct::DirectFile;
 use super::{BlobEntry, BlobError, BlobKey, BlobStore, BlobWriter};
+use rustix::fs::{CWD, RenameFlags, renameat_with};
+use std::collections::HashSet;
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io;
 use std::ops::ControlFlow;
+use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use uuid::Uuid;
 
-/// Objects as files in a folder, which one process at a time may use.
+/// Unfinished files lie here. The dot keeps it apart from objects, whose names have none.
+const TEMPORARY: &str = ".tmp";
+
+/// Objects as files in a folder, which one process at a time may use. Files have mode 0600, folders 0700.
+///
+/// A file is written under a temporary name, synced, then renamed without replacing anything, then its folder is
+/// synced: the order in which a crash at any moment leaves the object whole or absent.
 #[derive(Debug)]
-pub struct LocalBlobs {
+pub struct LocalBlobs(Arc<Folder>);
+
+#[derive(Debug)]
+struct Folder {
     root: PathBuf,
+    /// Folders that this process made sure are durable.
+    durable: Mutex<HashSet<PathBuf>>,
 }
 
 impl LocalBlobs {
@@ -17,27 +36,313 @@ impl LocalBlobs {
     ///
     /// When the folder can't be made, read or written.
     pub fn open(root: &Path) -> Result<Self, BlobError> {
-        Ok(Self { root: root.to_owned() })
+        let folder = Folder {
+            root: root.to_owned(),
+            durable: Mutex::default(),
+        };
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(root)
+            .map_err(|error| failed(root, error))?;
+        if let Some(parent) = root.canonicalize().map_err(|error| failed(root, error))?.parent() {
+            sync_folder(parent)?;
+        }
+        let temporary = root.join(TEMPORARY);
+        match fs::remove_dir_all(&temporary) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(&temporary, error)),
+            _ => folder.make_durable(&temporary)?,
+        }
+        Ok(Self(Arc::new(folder)))
     }
 }
 
 impl BlobStore for LocalBlobs {
-    fn create(&self, _key: &BlobKey) -> Result<Box<dyn BlobWriter>, BlobError> {
-        unimplemented!("{}", self.root.display())
+    fn create(&self, key: &BlobKey) -> Result<Box<dyn BlobWriter>, BlobError> {
+        let (path, file) = self.0.temporary_file()?;
+        let temporary = Temporary {
+            folder: self.0.clone(),
+            path,
+        };
+        let file = DirectFile::new(file);
+        Ok(Box::new(LocalWriter {
+            temporary,
+            file,
+            key: key.clone(),
+        }))
     }
-    fn put(&self, _key: &BlobKey, _bytes: &[u8]) -> Result<(), BlobError> {
-        unimplemented!()
+
+    fn put(&self, key: &BlobKey, bytes: &[u8]) -> Result<(), BlobError> {
+        let (path, file) = self.0.temporary_file()?;
+        let temporary = Temporary {
+            folder: self.0.clone(),
+            path,
+        };
+        file.write_all_at(bytes, 0)
+            .and_then(|()| file.sync_all())
+            .map_err(|error| failed(&temporary.path, error))?;
+        temporary.publish(key)
     }
-    fn read(&self, _key: &BlobKey, _offset: u64, _buffer: &mut [u8]) -> Result<(), BlobError> {
-        unimplemented!()
+
+    fn read(&self, key: &BlobKey, offset: u64, buffer: &mut [u8]) -> Result<(), BlobError> {
+        let result = File::open(self.0.path(key)).and_then(|file| file.read_exact_at(buffer, offset));
+        result.map_err(|error| match error.kind() {
+            io::ErrorKind::UnexpectedEof => BlobError::Short { key: key.clone() },
+            _ => of_object(key, error),
+        })
     }
-    fn size(&self, _key: &BlobKey) -> Result<u64, BlobError> {
-        unimplemented!()
+
+    fn size(&self, key: &BlobKey) -> Result<u64, BlobError> {
+        fs::metadata(self.0.path(key))
+            .map(|metadata| metadata.len())
+            .map_err(|error| of_object(key, error))
     }
-    fn list(&self, _prefix: &str, _visit: &mut dyn FnMut(BlobEntry) -> ControlFlow<()>) -> Result<(), BlobError> {
-        unimplemented!()
+
+    fn list(&self, prefix: &str, visit: &mut dyn FnMut(BlobEntry) -> ControlFlow<()>) -> Result<(), BlobError> {
+        let _stopped_early = self.0.list("", prefix, visit)?;
+        Ok(())
     }
-    fn delete(&self, _key: &BlobKey) -> Result<(), BlobError> {
-        unimplemented!()
+
+    fn delete(&self, key: &BlobKey) -> Result<(), BlobError> {
+        let path = self.0.path(key);
+        match fs::remove_file(&path) {
+            Ok(()) => sync_folder(folder_of(&path)),
+            // It may have gone just now, with its folder not yet synced.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => match sync_folder(folder_of(&path)) {
+                Err(BlobError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => Ok(()),
+                result => result,
+            },
+            Err(error) => Err(of_object(key, error)),
+        }
+    }
+}
+
+impl Folder {
+    fn path(&self, key: &BlobKey) -> PathBuf {
+        self.root.join(key.as_str())
+    }
+
+    fn temporary_file(&self) -> Result<(PathBuf, File), BlobError> {
+        let path = self.root.join(TEMPORARY).join(Uuid::new_v4().simple().to_string());
+        let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path);
+        file.map_err(|error| failed(&path, error)).map(|file| (path, file))
+    }
+
+    /// Makes a folder and those above it, up to the root, and syncs each one's entry in its parent.
+    fn make_durable(&self, folder: &Path) -> Result<(), BlobError> {
+        // Held all the while: who finds a folder made by another thread must not return before it is synced.
+        let mut durable = self.durable.lock().unwrap_or_else(PoisonError::into_inner);
+        let missing: Vec<&Path> = folder
+            .ancestors()
+            .take_while(|path| *path != self.root && !durable.contains(*path))
+            .collect();
+        for path in missing.into_iter().rev() {
+            match DirBuilder::new().mode(0o700).create(path) {
+                Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(failed(path, error)),
+                _ => sync_folder(folder_of(path))?,
+            }
+            durable.insert(path.to_owned());
+        }
+        Ok(())
+    }
+
+    /// Lists the folder whose objects' names begin with `above`: empty, or ending in a slash.
+    fn list(
+        &self,
+        above: &str,
+        prefix: &str,
+        visit: &mut dyn FnMut(BlobEntry) -> ControlFlow<()>,
+    ) -> Result<ControlFlow<()>, BlobError> {
+        for name in self.entries(above)? {
+            let name = format!("{above}{name}");
+            let flow = if name.ends_with('/') {
+                if !name.starts_with(prefix) && !prefix.starts_with(&name) {
+                    continue;
+                }
+                self.list(&name, prefix, visit)?
+            } else {
+                let Ok(key) = BlobKey::parse(&name) else { continue };
+                if !name.starts_with(prefix) {
+                    continue;
+                }
+                match fs::metadata(self.path(&key)) {
+                    Ok(metadata) => visit(BlobEntry {
+                        key,
+                        size_bytes: metadata.len(),
+                    }),
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                    Err(error) => return Err(of_object(&key, error)),
+                }
+            };
+            if flow.is_break() {
+                return Ok(flow);
+            }
+        }
+        Ok(ControlFlow::Continue(()))
+    }
+
+    /// What lies in a folder, folders with a slash at their end, in the order in which whole names sort.
+    fn entries(&self, above: &str) -> Result<Vec<String>, BlobError> {
+        let path = self.root.join(above);
+        let read = || -> io::Result<Vec<String>> {
+            let mut names = Vec::new();
+            for entry in fs::read_dir(&path)? {
+                let entry = entry?;
+                // Names that are not UTF-8 and the folder of unfinished files are no objects' names.
+                let Some(mut name) = entry.file_name().into_string().ok().filter(|name| name != TEMPORARY) else {
+                    continue;
+                };
+                if entry.file_type()?.is_dir() {
+                    name.push('/');
+                }
+                names.push(name);
+            }
+            names.sort_unstable();
+            Ok(names)
+        };
+        read().map_err(|error| failed(&path, error))
+    }
+}
+
+/// A file that is removed unless it is published.
+#[derive(Debug)]
+struct Temporary {
+    folder: Arc<Folder>,
+    path: PathBuf,
+}
+
+impl Temporary {
+    /// Gives the synced file its name, durably.
+    fn publish(self, key: &BlobKey) -> Result<(), BlobError> {
+        let target = self.folder.path(key);
+        self.folder.make_durable(folder_of(&target))?;
+        rename_to_free_name(&self.path, &target).map_err(|error| match error.kind() {
+            io::ErrorKind::AlreadyExists => BlobError::AlreadyExists { key: key.clone() },
+            _ => failed(&target, error),
+        })?;
+        sync_folder(folder_of(&target))
+    }
+}
+
+impl Drop for Temporary {
+    fn drop(&mut self) {
+        match fs::remove_file(&self.path) {
+            // After a rename it is gone.
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                log::warn!("{} stays until the next start: {error}", self.path.display());
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Linking serves file systems that can't rename without replacing.
+fn rename_to_free_name(from: &Path, to: &Path) -> io::Result<()> {
+    use rustix::io::Errno;
+    match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
+        Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => fs::hard_link(from, to),
+        result => Ok(result?),
+    }
+}
+
+struct LocalWriter {
+    // Dropped in this order: the file is closed before it is removed.
+    file: DirectFile,
+    temporary: Temporary,
+    key: BlobKey,
+}
+
+impl BlobWriter for LocalWriter {
+    fn write(&mut self, bytes: &[u8]) -> Result<(), BlobError> {
+        self.file
+            .append(bytes)
+            .map_err(|error| failed(&self.temporary.path, error))
+    }
+
+    fn commit(self: Box<Self>) -> Result<(), BlobError> {
+        let Self { file, temporary, key } = *self;
+        file.finish().map_err(|error| failed(&temporary.path, error))?;
+        temporary.publish(&key)
+    }
+}
+
+fn folder_of(path: &Path) -> &Path {
+    path.parent().expect("objects lie below the root")
+}
+
+fn sync_folder(path: &Path) -> Result<(), BlobError> {
+    File::open(path)
+        .and_then(|folder| folder.sync_all())
+        .map_err(|error| failed(path, error))
+}
+
+fn of_object(key: &BlobKey, error: io::Error) -> BlobError {
+    match error.kind() {
+        io::ErrorKind::NotFound => BlobError::NotFound { key: key.clone() },
+        _ => failed(Path::new(key.as_str()), error),
+    }
+}
+
+fn failed(path: &Path, source: io::Error) -> BlobError {
+    match source.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => BlobError::NoSpace { source },
+        _ => BlobError::Io {
+            path: path.display().to_string(),
+            source,
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    fn key(name: &str) -> BlobKey {
+        BlobKey::parse(name).unwrap()
+    }
+
+    #[test]
+    fn leftovers_of_unfinished_writes_are_removed_when_the_folder_is_opened() {
+        let folder = tempfile::tempdir().unwrap();
+        let blobs = LocalBlobs::open(folder.path()).unwrap();
+        let mut writer = blobs.create(&key("packs/x")).unwrap();
+        writer.write(&[1; 100]).unwrap();
+        std::mem::forget(writer);
+        let leftovers = || fs::read_dir(folder.path().join(TEMPORARY)).unwrap().count();
+        assert_eq!(leftovers(), 1);
+
+        LocalBlobs::open(folder.path()).unwrap();
+
+        assert_eq!(leftovers(), 0);
+    }
+
+    #[test]
+    fn a_discarded_writer_leaves_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let blobs = LocalBlobs::open(folder.path()).unwrap();
+
+        drop(blobs.create(&key("packs/x")).unwrap());
+
+        assert_eq!(fs::read_dir(folder.path().join(TEMPORARY)).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn files_and_folders_are_for_the_owner_only() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().join("vault");
+        let blobs = LocalBlobs::open(&root).unwrap();
+
+        blobs.put(&key("keys/a"), b"x").unwrap();
+
+        let mode = |path: &str| fs::metadata(root.join(path)).unwrap().permissions().mode() & 0o777;
+        assert_eq!((mode(""), mode("keys"), mode("keys/a")), (0o700, 0o700, 0o600));
+    }
+
+    #[test]
+    fn a_full_disk_is_told_from_other_failures() {
+        assert!(failed(Path::new("x"), io::Error::from(rustix::io::Errno::NOSPC)).is_no_space());
+        assert!(failed(Path::new("x"), io::Error::from(rustix::io::Errno::DQUOT)).is_no_space());
+        assert!(!failed(Path::new("x"), io::Error::from(rustix::io::Errno::IO)).is_no_space());
     }
 }

@@ -1,5 +1,6 @@
 //! Where objects lie.
 
+mod direct;
 pub(crate) mod local;
 
 use std::fmt;
