@@ -1,0 +1,279 @@
+//! A whole service but for HTTP and SQL: real bytes in a temporary folder, rows in memory.
+
+use std::{
+    fs,
+    num::NonZero,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use snapshot_domain::{
+    Caller, InstanceId, Name, OrganizationId, RequestId, Snapshot, SnapshotId, SnapshotStateName, Tags, Timestamp,
+    Volume, VolumeId, VolumeSize, VolumeStateName, VolumeType,
+    ports::{Clock, IdSource},
+    testing::{InMemoryStore, SequentialIds, a_caller_of, an_instance, an_organization_id},
+    use_case::{
+        CreateSnapshot, CreateVolume, RegisterVolume, RestoreVolume, SnapshotService, TaskService, VolumeService,
+    },
+};
+use snapshot_mover::{Runner, RunnerOptions, VaultCatalog, VaultContent, VolumeFolder, measure};
+use snapshot_vault::{LocalBlobs, MasterKey, RedbIndex, Vault, VaultOptions};
+use uuid::Uuid;
+
+const LEASE_MS: u32 = 30_000;
+
+/// Time that passes as everywhere: leases have to be renewed.
+struct RealClock;
+
+impl Clock for RealClock {
+    fn now(&self) -> Timestamp {
+        let micros = std::time::UNIX_EPOCH.elapsed().unwrap().as_micros();
+        Timestamp::from_micros(i64::try_from(micros).unwrap()).unwrap()
+    }
+}
+
+/// Everything that outlives a stop: the folder, the rows, the key.
+pub struct House {
+    pub folder: tempfile::TempDir,
+    pub store: InMemoryStore,
+    pub organization: OrganizationId,
+    key: String,
+    instance: InstanceId,
+    ids: SequentialIds,
+}
+
+/// A house with its services open.
+pub struct Open {
+    pub snapshots: SnapshotService,
+    pub volumes: VolumeService,
+    pub caller: Caller,
+    pub vault: Vault,
+    folder: Arc<VolumeFolder>,
+    tasks: TaskService,
+    runner: Option<Runner>,
+}
+
+impl House {
+    pub fn new() -> Self {
+        Self {
+            folder: tempfile::tempdir().unwrap(),
+            store: InMemoryStore::default(),
+            organization: an_organization_id(),
+            key: MasterKey::generate().unwrap().to_hex().to_string(),
+            instance: an_instance(),
+            ids: SequentialIds::default(),
+        }
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// Every object in the vault whose name begins so.
+    pub fn objects(&self, prefix: &str) -> Vec<PathBuf> {
+        files_below(&self.path("vault").join(prefix))
+    }
+
+    /// As at the start of the service, but for the runner.
+    pub fn open(&self) -> Open {
+        let store = || Arc::new(self.store.clone());
+        let clock: Arc<dyn Clock> = Arc::new(RealClock);
+        let ids: Arc<dyn IdSource> = Arc::new(self.ids.clone());
+        let folder = Arc::new(VolumeFolder::open(&self.path("volumes")).unwrap());
+        let vault = Vault::open(
+            Arc::new(LocalBlobs::open(&self.path("vault")).unwrap()),
+            &MasterKey::from_hex(&self.key).unwrap(),
+            Arc::new(RedbIndex::open(&self.path("index")).unwrap()),
+            Arc::new(VaultCatalog::new(store())),
+            VaultOptions::default(),
+        )
+        .unwrap();
+        vault.reconcile().unwrap();
+        let tasks = TaskService::new(store(), store(), store(), Arc::clone(&clock), self.instance, LEASE_MS);
+        tasks.put_back_all().unwrap();
+        Open {
+            snapshots: SnapshotService::new(
+                store(),
+                store(),
+                store(),
+                Arc::new(VaultContent::new(vault.clone())),
+                Arc::clone(&clock),
+                Arc::clone(&ids),
+            ),
+            volumes: VolumeService::new(store(), store(), store(), Arc::<VolumeFolder>::clone(&folder), clock, ids),
+            caller: a_caller_of(&[self.organization]),
+            vault,
+            folder,
+            tasks,
+            runner: None,
+        }
+    }
+
+    /// As at the start of the service.
+    pub fn start(&self) -> Open {
+        let mut open = self.open();
+        open.run();
+        open
+    }
+}
+
+impl Open {
+    pub fn run(&mut self) {
+        let options = RunnerOptions {
+            concurrency: NonZero::new(2).unwrap(),
+            threads: NonZero::new(2).unwrap(),
+            lease_ms: LEASE_MS,
+        };
+        let runner = Runner::start(self.tasks.clone(), self.vault.clone(), Arc::clone(&self.folder), options);
+        self.runner = Some(runner.unwrap());
+    }
+
+    pub fn stop(mut self) {
+        if let Some(runner) = self.runner.take() {
+            assert!(runner.shut_down(Duration::from_secs(10)), "the runner does not stop");
+        }
+    }
+
+    pub fn volume_of(&self, bytes: &[u8]) -> VolumeId {
+        let volume = self.empty_volume(bytes.len() as u64);
+        self.write(volume, bytes);
+        volume
+    }
+
+    pub fn empty_volume(&self, size_bytes: u64) -> VolumeId {
+        let command = CreateVolume {
+            name: name("disk"),
+            organization: self.caller.organizations[0],
+            size: VolumeSize::from_bytes(size_bytes).unwrap(),
+            volume_type: VolumeType::LocalSsd,
+            tags: Tags::default(),
+        };
+        self.volumes.create(&self.caller, command).unwrap().id()
+    }
+
+    pub fn write(&self, volume: VolumeId, bytes: &[u8]) {
+        let mut write = self.volumes.begin_write(&self.caller, volume).unwrap();
+        for piece in bytes.chunks(300_001) {
+            write.write(piece).unwrap();
+        }
+        write.commit().unwrap();
+    }
+
+    pub fn register(&self, path: &Path) -> VolumeId {
+        let command = RegisterVolume {
+            name: name("image"),
+            organization: self.caller.organizations[0],
+            size: measure(path).unwrap(),
+            path: path.to_owned(),
+        };
+        self.volumes.register(command).unwrap().id()
+    }
+
+    pub fn begin_snapshot(&self, volume: VolumeId) -> SnapshotId {
+        let command = CreateSnapshot {
+            name: name("before"),
+            organization: self.caller.organizations[0],
+            volume,
+            tags: Tags::default(),
+        };
+        let snapshot = self.snapshots.create(&self.caller, &command, request()).unwrap();
+        self.wake();
+        snapshot.id()
+    }
+
+    pub fn snapshot(&self, volume: VolumeId) -> Snapshot {
+        let snapshot = self.settled_snapshot(self.begin_snapshot(volume));
+        assert_eq!(snapshot.state().name(), SnapshotStateName::Available, "{:?}", snapshot.state());
+        snapshot
+    }
+
+    pub fn settled_snapshot(&self, id: SnapshotId) -> Snapshot {
+        eventually("the snapshot's copy ends", || {
+            let snapshot = self.snapshots.get(&self.caller, id).unwrap().item;
+            (snapshot.state().name() != SnapshotStateName::Snapshotting).then_some(snapshot)
+        })
+    }
+
+    pub fn restore(&self, snapshot: SnapshotId) -> Volume {
+        let command = RestoreVolume {
+            name: name("restored"),
+            organization: self.caller.organizations[0],
+            snapshot,
+            volume_type: VolumeType::LocalSsd,
+            tags: Tags::default(),
+        };
+        let volume = self.volumes.restore(&self.caller, command, request()).unwrap();
+        self.wake();
+        self.settled_volume(volume.id())
+    }
+
+    pub fn settled_volume(&self, id: VolumeId) -> Volume {
+        eventually("the volume is filled", || {
+            let volume = self.volumes.get(&self.caller, id).unwrap().item;
+            (volume.state().name() != VolumeStateName::Fetching).then_some(volume)
+        })
+    }
+
+    /// All bytes of a volume.
+    pub fn bytes_of(&self, volume: VolumeId) -> Vec<u8> {
+        let (volume, mut open) = self.volumes.open(&self.caller, volume).unwrap();
+        let mut bytes = vec![0; usize::try_from(volume.size().as_bytes()).unwrap()];
+        open.bytes.read_at(0, &mut bytes).unwrap();
+        bytes
+    }
+
+    pub fn wake(&self) {
+        if let Some(runner) = &self.runner {
+            runner.wake();
+        }
+    }
+}
+
+pub fn name(text: &str) -> Name {
+    Name::parse(text).unwrap()
+}
+
+pub fn request() -> RequestId {
+    RequestId::new(Uuid::from_u128(0x0e57))
+}
+
+/// Asks until there is an answer, for at most a minute.
+pub fn eventually<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
+    let until = Instant::now() + Duration::from_secs(60);
+    loop {
+        if let Some(answer) = ask() {
+            return answer;
+        }
+        assert!(Instant::now() < until, "not within a minute: {what}");
+        std::thread::yield_now();
+    }
+}
+
+/// Bytes that neither compress nor repeat, the same for the same seed.
+pub fn noise(seed: u64, len: usize) -> Vec<u8> {
+    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    let mut bytes = Vec::with_capacity(len + 8);
+    while bytes.len() < len {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        bytes.extend_from_slice(&state.to_le_bytes());
+    }
+    bytes.truncate(len);
+    bytes
+}
+
+pub fn files_below(folder: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = fs::read_dir(folder) else {
+        return Vec::new();
+    };
+    let mut files: Vec<_> = entries
+        .flat_map(|entry| {
+            let path = entry.unwrap().path();
+            if path.is_dir() { files_below(&path) } else { vec![path] }
+        })
+        .collect();
+    files.sort();
+    files
+}
