@@ -1,0 +1,37 @@
+//! Where blocking work runs, so that it never holds up a thread that serves connections.
+
+use std::future::Future;
+
+use actix_web::web::{self, Data};
+
+use super::{Api, error::ApiError};
+
+/// Runs blocking work on the pool of threads kept for it. It starts at once, and ends even when the client hangs up in the
+/// meantime: nothing is done half-way.
+pub(super) fn on_pool<T, E, F>(work: F) -> impl Future<Output = Result<T, ApiError>>
+where
+    F: FnOnce() -> Result<T, E> + Send + 'static,
+    T: Send + 'static,
+    E: Into<ApiError> + Send + 'static,
+{
+    let running = web::block(work);
+    async move {
+        match running.await {
+            Ok(result) => result.map_err(Into::into),
+            Err(_) => Err(ApiError::Panicked),
+        }
+    }
+}
+
+/// Reads a few rows: right here where the store says that this is quicker than changing threads, on the pool otherwise.
+pub(super) async fn read_rows<T, F>(api: &Data<Api>, read: F) -> Result<T, ApiError>
+where
+    F: FnOnce(&Api) -> Result<T, snapshot_domain::Error> + Send + 'static,
+    T: Send + 'static,
+{
+    if api.settings.reads_are_short {
+        return Ok(read(api)?);
+    }
+    let api = api.clone();
+    on_pool(move || read(&api)).await
+}

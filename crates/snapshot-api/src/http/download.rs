@@ -1,0 +1,115 @@
+//! Sending the bytes of volumes and snapshots.
+//!
+//! No thread waits for a slow client: a piece is read on the blocking pool when the one before it begins to be sent, so
+//! that two pieces per request are all that is in memory.
+
+use std::ops::Range;
+
+use actix_web::{
+    HttpRequest, HttpResponse,
+    body::SizedStream,
+    http::header::{ACCEPT_RANGES, CONTENT_RANGE, ContentType, ETAG},
+    web::Bytes,
+};
+use futures_util::{
+    FutureExt, StreamExt,
+    future::{self, LocalBoxFuture},
+    stream,
+};
+use snapshot_domain::{RequestId, VolumeSize, ports::ReadAt};
+
+use super::{
+    blocking::on_pool,
+    error::ApiError,
+    range::{Wanted, wanted},
+    request_id,
+};
+
+/// How many bytes are read at once: where the vault reads fastest.
+const PIECE_BYTES: u64 = 1 << 20;
+
+/// Bytes that can be sent.
+pub(super) struct Source {
+    /// Reads them.
+    pub(super) bytes: Box<dyn ReadAt>,
+    /// How many there are.
+    pub(super) size: VolumeSize,
+    /// Names these very bytes.
+    pub(super) version: Option<String>,
+}
+
+/// Answers a request for bytes. The first piece is read before the answer begins, so that damage there is told properly.
+///
+/// # Errors
+///
+/// 416 for a range that there is not; what reading can fail with.
+pub(super) async fn answer(request: &HttpRequest, source: Source) -> Result<HttpResponse, ApiError> {
+    let Source { bytes, size, version } = source;
+    let size_bytes = size.as_bytes();
+    let etag = version.map(|version| format!("\"{version}\""));
+    let wanted = wanted(request.method(), request.headers(), size_bytes, etag.as_deref());
+
+    let (mut answer, range) = match wanted {
+        Wanted::Unsatisfiable => return Err(ApiError::RangeNotSatisfiable { size_bytes }),
+        Wanted::Nothing => (HttpResponse::NotModified(), 0..0),
+        Wanted::Whole => (HttpResponse::Ok(), 0..size_bytes),
+        Wanted::Part(range) => {
+            let mut answer = HttpResponse::PartialContent();
+            let (first, last) = (range.start, range.end - 1);
+            answer.insert_header((CONTENT_RANGE, format!("bytes {first}-{last}/{size_bytes}")));
+            (answer, range)
+        }
+    };
+    answer.insert_header((ACCEPT_RANGES, "bytes"));
+    if let Some(etag) = etag {
+        answer.insert_header((ETAG, etag));
+    }
+    if range.is_empty() {
+        return Ok(answer.finish());
+    }
+    answer.content_type(ContentType::octet_stream());
+    let length = range.end - range.start;
+    let first = Reader { bytes, range }.read().await?;
+    Ok(answer.body(SizedStream::new(length, pieces(first, request_id::of(request)))))
+}
+
+/// What is still to be read.
+struct Reader {
+    bytes: Box<dyn ReadAt>,
+    range: Range<u64>,
+}
+
+/// A piece, and what comes after it.
+type Read = (Bytes, Option<Reader>);
+
+impl Reader {
+    /// Reads the next piece. It is read even if the result is not waited for.
+    fn read(mut self) -> impl Future<Output = Result<Read, ApiError>> + 'static {
+        on_pool(move || {
+            let Range { start, end } = self.range;
+            let length = PIECE_BYTES.min(end - start);
+            let mut piece = vec![0; usize::try_from(length).expect("a piece fits into memory")];
+            self.bytes.read_at(start, &mut piece)?;
+            self.range.start += length;
+            let rest = (!self.range.is_empty()).then_some(self);
+            Ok::<_, snapshot_domain::Error>((Bytes::from(piece), rest))
+        })
+    }
+}
+
+fn pieces(first: Read, request: RequestId) -> impl stream::Stream<Item = Result<Bytes, ApiError>> {
+    let first: LocalBoxFuture<'static, _> = future::ready(Ok(first)).boxed_local();
+    let pieces = stream::unfold(Some(first), |ahead| async {
+        match ahead?.await {
+            // The next piece is read while this one is sent.
+            Ok((piece, rest)) => Some((Ok(piece), rest.map(|rest| rest.read().boxed_local()))),
+            Err(error) => Some((Err(error), None)),
+        }
+    });
+    pieces.inspect(move |piece| {
+        if let Err(error) = piece {
+            // The status line is long gone: cutting the connection is all that can tell the client.
+            log::error!(request = request.to_string(); "a download broke off: {}", error.with_causes());
+        }
+    })
+}

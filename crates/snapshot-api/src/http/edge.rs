@@ -1,0 +1,132 @@
+//! What every request passes on its way in, and every answer on its way out.
+
+use std::{panic::AssertUnwindSafe, pin::Pin, task::Poll, time::Instant};
+
+use actix_web::{
+    Error, HttpMessage, HttpResponse, ResponseError,
+    body::{BodySize, BoxBody, MessageBody},
+    dev::{ServiceRequest, ServiceResponse},
+    http::{Method, StatusCode},
+    middleware::Next,
+    web::{Bytes, Data},
+};
+use futures_util::FutureExt;
+use snapshot_domain::{Caller, RequestId};
+
+use super::{Api, access_log, error::ApiError, request_id};
+
+/// Names the request, turns a failure into an answer, and writes the access log. Has to be the outermost layer.
+pub(super) async fn edge(
+    request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<BoxBody>, Error> {
+    let started = Instant::now();
+    let api = request.app_data::<Data<Api>>();
+    let id = request_id::assign(&request, api.expect("the app is built with an Api").ids.as_ref());
+    let method = request.method().clone();
+    let path = request.path().to_owned();
+
+    // Without this a panic would close the connection without a word.
+    let outcome = AssertUnwindSafe(next.call(request)).catch_unwind().await;
+    let (result, status, caller) = match outcome {
+        Ok(Ok(answered)) => {
+            let (request, response) = answered.into_parts();
+            let response = finished(response, id, &method);
+            let (status, caller) = (response.status(), request.extensions().get::<Caller>().cloned());
+            (Ok(ServiceResponse::new(request, response)), status, caller)
+        }
+        Ok(Err(error)) => {
+            log::error!(request = id.to_string(); "the web framework failed: {error}");
+            let error = Named {
+                error: ApiError::Panicked,
+                id,
+            };
+            (Err(Error::from(error)), StatusCode::INTERNAL_SERVER_ERROR, None)
+        }
+        Err(_) => {
+            log::error!(request = id.to_string(); "a handler panicked");
+            let error = Named {
+                error: ApiError::Panicked,
+                id,
+            };
+            (Err(Error::from(error)), StatusCode::INTERNAL_SERVER_ERROR, None)
+        }
+    };
+
+    access_log::write(&access_log::Line {
+        method: &method,
+        path: &path,
+        status,
+        took: started.elapsed(),
+        request: id,
+        caller: caller.as_ref(),
+    });
+    result
+}
+
+/// The answer as it goes out.
+fn finished(response: HttpResponse<impl MessageBody + 'static>, id: RequestId, method: &Method) -> HttpResponse {
+    let mut response = explained(response.map_into_boxed_body(), id);
+    if *method == Method::HEAD {
+        response = response.map_body(|_, body| BoxBody::new(Unsent(body.size())));
+    }
+    response
+        .headers_mut()
+        .insert(request_id::HEADER, request_id::header_value(id));
+    response
+}
+
+/// The answer with the JSON object that tells what went wrong, if anything did.
+fn explained(response: HttpResponse, id: RequestId) -> HttpResponse {
+    let Some(cause) = response.error() else {
+        return response;
+    };
+    let Some(error) = cause.as_error::<ApiError>() else {
+        log::error!(request = id.to_string(); "an answer failed in the web framework: {cause}");
+        return ApiError::Panicked.answer(id);
+    };
+    if error.status_code().is_server_error() {
+        log::error!(request = id.to_string(); "a request failed: {}", error.with_causes());
+    }
+    error.answer(id)
+}
+
+/// The body of an answer to `HEAD`: its size is told, but it is neither read nor sent.
+struct Unsent(BodySize);
+
+impl MessageBody for Unsent {
+    type Error = std::convert::Infallible;
+
+    fn size(&self) -> BodySize {
+        self.0
+    }
+
+    fn poll_next(
+        self: Pin<&mut Self>,
+        _context: &mut std::task::Context<'_>,
+    ) -> Poll<Option<Result<Bytes, Self::Error>>> {
+        Poll::Ready(None)
+    }
+}
+
+/// A failure of a request whose name is known: how the layers around this one get to an answer.
+#[derive(Debug, thiserror::Error)]
+#[error("{error}")]
+struct Named {
+    error: ApiError,
+    id: RequestId,
+}
+
+impl ResponseError for Named {
+    fn status_code(&self) -> StatusCode {
+        self.error.status_code()
+    }
+
+    fn error_response(&self) -> HttpResponse {
+        let mut response = self.error.answer(self.id);
+        response
+            .headers_mut()
+            .insert(request_id::HEADER, request_id::header_value(self.id));
+        response
+    }
+}

@@ -1,0 +1,191 @@
+//! Reading the fields of a request, so that everything that is wrong is said at once.
+
+use actix_web::web::Query;
+use serde_json::{Map, Value};
+use snapshot_domain::{
+    Name, OrganizationId, SnapshotId, SnapshotStateName, Tag, Tags, VolumeId, VolumeSize, VolumeStateName, VolumeType,
+};
+use uuid::Uuid;
+
+use super::error::{ApiError, FieldErrors};
+
+/// What stands for "the value is not what the field takes": a sentence.
+type Sentence = String;
+
+/// The fields of a body or a query, and what was found to be wrong with them so far.
+#[derive(Debug)]
+pub(super) struct Fields {
+    values: Map<String, Value>,
+    wrong: FieldErrors,
+}
+
+impl Fields {
+    /// These fields, with nothing wrong so far.
+    pub(super) const fn new(values: Map<String, Value>) -> Self {
+        Self {
+            values,
+            wrong: FieldErrors::new(),
+        }
+    }
+
+    /// The fields of a query string, all texts.
+    ///
+    /// # Errors
+    ///
+    /// 400 when it is no query string.
+    pub(super) fn of_query(query: &str) -> Result<Self, ApiError> {
+        let pairs = Query::<Vec<(String, String)>>::from_query(query)
+            .map_err(|error| ApiError::BadRequest(format!("The query can't be read: {error}")))?;
+        let mut fields = Self::new(Map::new());
+        for (key, value) in pairs.into_inner() {
+            if fields.values.insert(key.clone(), Value::String(value)).is_some() {
+                fields.blame(&key, "must not be given more than once");
+            }
+        }
+        Ok(fields)
+    }
+
+    /// Notes that something is wrong with a field.
+    pub(super) fn blame(&mut self, key: &str, sentence: impl Into<Sentence>) {
+        self.wrong.entry(key.to_owned()).or_default().push(sentence.into());
+    }
+
+    /// A field as it was sent; `null` is the same as nothing.
+    pub(super) fn sent(&self, key: &str) -> Option<&Value> {
+        self.values.get(key).filter(|value| !value.is_null())
+    }
+
+    /// A field that has to be there. `None` when it is wrong, which is noted.
+    pub(super) fn required<T>(&mut self, key: &str, read: impl FnOnce(&Value) -> Result<T, Sentence>) -> Option<T> {
+        match self.values.get(key).map(read) {
+            Some(Ok(value)) => Some(value),
+            Some(Err(sentence)) => {
+                self.blame(key, sentence);
+                None
+            }
+            None => {
+                self.blame(key, "required key not provided");
+                None
+            }
+        }
+    }
+
+    /// A field that may be missing: `Some(None)` then. `None` when it is wrong, which is noted.
+    #[expect(clippy::option_option, reason = "absent and wrong are two different things")]
+    pub(super) fn optional<T>(
+        &mut self,
+        key: &str,
+        read: impl FnOnce(&Value) -> Result<T, Sentence>,
+    ) -> Option<Option<T>> {
+        match self.sent(key).map(read) {
+            None => Some(None),
+            Some(Ok(value)) => Some(Some(value)),
+            Some(Err(sentence)) => {
+                self.blame(key, sentence);
+                None
+            }
+        }
+    }
+
+    /// What was made of the fields, unless something is wrong with any of them.
+    ///
+    /// # Errors
+    ///
+    /// 400 with everything that is wrong.
+    pub(super) fn finish<T>(self, made: Option<T>) -> Result<T, ApiError> {
+        match made {
+            Some(made) if self.wrong.is_empty() => Ok(made),
+            _ => Err(ApiError::Fields(self.wrong)),
+        }
+    }
+}
+
+fn text(value: &Value) -> Result<&str, Sentence> {
+    value.as_str().ok_or_else(|| "must be a string".to_owned())
+}
+
+/// A UUID with hyphens, as it is written everywhere in the API.
+pub(super) fn parse_uuid(raw: &str) -> Option<Uuid> {
+    const HYPHENATED_CHARS: usize = 36;
+    (raw.len() == HYPHENATED_CHARS)
+        .then(|| Uuid::try_parse(raw).ok())
+        .flatten()
+}
+
+fn uuid(value: &Value) -> Result<Uuid, Sentence> {
+    parse_uuid(text(value)?).ok_or_else(|| "must be a UUID".to_owned())
+}
+
+/// An organization's id.
+pub(super) fn organization(value: &Value) -> Result<OrganizationId, Sentence> {
+    uuid(value).map(OrganizationId::new)
+}
+
+/// A volume's id.
+pub(super) fn volume(value: &Value) -> Result<VolumeId, Sentence> {
+    uuid(value).map(VolumeId::new)
+}
+
+/// A snapshot's id.
+pub(super) fn snapshot(value: &Value) -> Result<SnapshotId, Sentence> {
+    uuid(value).map(SnapshotId::new)
+}
+
+/// A name.
+pub(super) fn name(value: &Value) -> Result<Name, Sentence> {
+    Name::parse(text(value)?).map_err(|error| error.to_string())
+}
+
+/// A list of tags.
+pub(super) fn tags(value: &Value) -> Result<Tags, Sentence> {
+    let list = value.as_array().ok_or_else(|| "must be a list of strings".to_owned())?;
+    let texts: Option<Vec<&str>> = list.iter().map(Value::as_str).collect();
+    let texts = texts.ok_or_else(|| "must be a list of strings".to_owned())?;
+    Tags::parse(&texts).map_err(|error| error.to_string())
+}
+
+/// Tags in one text, between commas.
+pub(super) fn comma_separated_tags(value: &Value) -> Result<Vec<Tag>, Sentence> {
+    let tags: Result<_, _> = text(value)?.split(',').map(Tag::parse).collect();
+    tags.map_err(|error| error.to_string())
+}
+
+/// A volume's size in bytes.
+pub(super) fn size(value: &Value) -> Result<VolumeSize, Sentence> {
+    let bytes = value
+        .as_u64()
+        .ok_or_else(|| "must be a whole number of bytes".to_owned())?;
+    VolumeSize::from_bytes(bytes).map_err(|error| error.to_string())
+}
+
+/// A volume's kind.
+pub(super) fn volume_type(value: &Value) -> Result<VolumeType, Sentence> {
+    VolumeType::parse(text(value)?).ok_or_else(|| format!("must be {}", VolumeType::LocalSsd.as_str()))
+}
+
+/// A state of snapshots.
+pub(super) fn snapshot_state(value: &Value) -> Result<SnapshotStateName, Sentence> {
+    SnapshotStateName::parse(text(value)?).ok_or_else(|| one_of(&SnapshotStateName::ALL.map(SnapshotStateName::as_str)))
+}
+
+/// A state of volumes.
+pub(super) fn volume_state(value: &Value) -> Result<VolumeStateName, Sentence> {
+    VolumeStateName::parse(text(value)?).ok_or_else(|| one_of(&VolumeStateName::ALL.map(VolumeStateName::as_str)))
+}
+
+fn one_of(words: &[&str]) -> Sentence {
+    format!("must be one of {}", words.join(", "))
+}
+
+/// A whole number in a query, from 1 to `most`.
+pub(super) fn count_up_to(most: u64) -> impl FnOnce(&Value) -> Result<u64, Sentence> {
+    move |value| {
+        let raw = text(value)?;
+        let digits_only = !raw.is_empty() && raw.bytes().all(|byte| byte.is_ascii_digit());
+        match raw.parse() {
+            Ok(number) if digits_only && (1..=most).contains(&number) => Ok(number),
+            _ if most == u64::MAX => Err("must be a whole number from 1".to_owned()),
+            _ => Err(format!("must be a whole number from 1 to {most}")),
+        }
+    }
+}

@@ -1,0 +1,379 @@
+//! Answering lists: a page of them, or everything as a stream.
+//!
+//! A page comes with links to its neighbours. The whole list is read in batches by keyset, and sent while it is read, so
+//! that the server's memory does not grow with it.
+
+use std::fmt::Write as _;
+
+use actix_web::{
+    HttpRequest, HttpResponse,
+    http::header::{ContentType, HeaderName, HeaderValue, LINK},
+    web::{Bytes, Data},
+};
+use futures_util::stream;
+use serde::Serialize;
+use snapshot_domain::{Caller, RequestId, Result as DomainResult, Scope, ports::Slice, use_case::Tracked};
+
+use super::{
+    Api,
+    blocking::read_rows,
+    error::ApiError,
+    field::{self, Fields},
+    request_id,
+};
+
+const TOTAL_COUNT: HeaderName = HeaderName::from_static("x-total-count");
+const MOST_PER_PAGE: u64 = 100;
+const DEFAULT_PER_PAGE: u64 = 50;
+
+/// How many items of a whole list are in memory at once.
+const BATCH_ITEMS: u32 = 200;
+
+/// Something that there are lists of.
+pub(super) trait Listed: Sized + Send + 'static {
+    /// What a list of it is called: the key in the body, and the path with a slash before it.
+    const NAME: &'static str;
+    /// The parameters that narrow a list.
+    const FILTERS: &'static [&'static str];
+    /// All conditions of a list.
+    type Query: Clone + Send + 'static;
+    /// A place in the order of the list.
+    type Cursor: Copy + Send + 'static;
+    /// How one of it looks in a body.
+    type Body: Serialize;
+
+    /// Reads the conditions. `None` when one is wrong, which is noted.
+    fn query(fields: &mut Fields, scope: Scope) -> Option<Self::Query>;
+    /// How many match.
+    fn count(api: &Api, query: &Self::Query) -> DomainResult<u64>;
+    /// Some that match.
+    fn slice(api: &Api, query: &Self::Query, slice: Slice<Self::Cursor>) -> DomainResult<Vec<Tracked<Self>>>;
+    /// The place of one.
+    fn cursor(&self) -> Self::Cursor;
+    /// Presents one.
+    fn body(item: &Tracked<Self>, zone: &str) -> Self::Body;
+}
+
+/// Answers a request for a list.
+///
+/// # Errors
+///
+/// 400 with every parameter that is wrong.
+pub(super) async fn answer<T: Listed>(
+    api: &Data<Api>,
+    caller: &Caller,
+    request: &HttpRequest,
+) -> Result<HttpResponse, ApiError> {
+    let mut fields = Fields::of_query(request.query_string())?;
+    let filters = repeated_filters::<T>(&fields);
+    let page = page(&mut fields);
+    let scope = scope(&mut fields, caller);
+    let query = scope.and_then(|scope| T::query(&mut fields, scope));
+    let (page, query) = fields.finish(page.zip(query))?;
+    match page {
+        Some(page) => answer_page::<T>(api, query, page, &filters).await,
+        None => answer_whole::<T>(api, query, request_id::of(request)).await,
+    }
+}
+
+/// What the caller may see of the organization that the filters name.
+fn scope(fields: &mut Fields, caller: &Caller) -> Option<Scope> {
+    let organization = fields.optional("organization", field::organization);
+    let project = fields.optional("project", field::organization);
+    Some(match (organization?, project?) {
+        (None, None) => caller.scope(),
+        (Some(id), None) | (None, Some(id)) => caller.scope_within(id),
+        (Some(one), Some(other)) if one == other => caller.scope_within(one),
+        (Some(_), Some(_)) => Scope::new(Vec::new()),
+    })
+}
+
+/// A cut of a list.
+#[derive(Clone, Copy)]
+struct Page {
+    /// From 1.
+    number: u64,
+    /// How many items at most.
+    per_page: u64,
+}
+
+#[expect(clippy::option_option, reason = "no page and a wrong page are two different things")]
+fn page(fields: &mut Fields) -> Option<Option<Page>> {
+    let number = fields.optional("page", field::count_up_to(u64::MAX));
+    let per_page = fields.optional("per_page", field::count_up_to(MOST_PER_PAGE));
+    Some(match (number?, per_page?) {
+        (None, None) => None,
+        (number, per_page) => Some(Page {
+            number: number.unwrap_or(1),
+            per_page: per_page.unwrap_or(DEFAULT_PER_PAGE),
+        }),
+    })
+}
+
+async fn answer_page<T: Listed>(
+    api: &Data<Api>,
+    query: T::Query,
+    page: Page,
+    filters: &str,
+) -> Result<HttpResponse, ApiError> {
+    let (total, json) = read_rows(api, move |api| {
+        let total = T::count(api, &query)?;
+        let skip = (page.number - 1).saturating_mul(page.per_page);
+        let items = if skip < total {
+            let limit = u32::try_from(page.per_page).unwrap_or(u32::MAX);
+            T::slice(
+                api,
+                &query,
+                Slice {
+                    after: None,
+                    skip,
+                    limit,
+                },
+            )?
+        } else {
+            Vec::new()
+        };
+        let mut json = Json::<T>::begin();
+        json.add(&items, &api.settings.zone);
+        Ok((total, json.end()))
+    })
+    .await?;
+    Ok(HttpResponse::Ok()
+        .content_type(ContentType::json())
+        .insert_header((TOTAL_COUNT, HeaderValue::from(total)))
+        .insert_header((LINK, links(T::NAME, page, total, filters)))
+        .body(json))
+}
+
+async fn answer_whole<T: Listed>(
+    api: &Data<Api>,
+    query: T::Query,
+    request: RequestId,
+) -> Result<HttpResponse, ApiError> {
+    let whole = query.clone();
+    let (total, first) = read_rows(api, move |api| {
+        let first = T::slice(api, &whole, Slice::first(BATCH_ITEMS))?;
+        let read = first.len() as u64;
+        let total = if read < u64::from(BATCH_ITEMS) {
+            read
+        } else {
+            T::count(api, &whole)?
+        };
+        Ok((total, first))
+    })
+    .await?;
+    let mut json = Json::<T>::begin();
+    json.add(&first, &api.settings.zone);
+    let next = next_cursor(&first);
+    let mut answer = HttpResponse::Ok();
+    answer
+        .content_type(ContentType::json())
+        .insert_header((TOTAL_COUNT, HeaderValue::from(total)));
+    let Some(next) = next else {
+        return Ok(answer.body(json.end()));
+    };
+    let begun = Whole {
+        api: api.clone(),
+        query,
+        request,
+        json,
+        step: Step::Read(next),
+    };
+    Ok(answer.streaming(stream::unfold(begun, Whole::piece)))
+}
+
+/// A whole list that is being sent.
+struct Whole<T: Listed> {
+    api: Data<Api>,
+    query: T::Query,
+    request: RequestId,
+    json: Json<T>,
+    step: Step<T::Cursor>,
+}
+
+enum Step<C> {
+    /// Read what comes after this.
+    Read(C),
+    /// Nothing more is there, or could be read.
+    Over,
+}
+
+impl<T: Listed> Whole<T> {
+    /// The next piece of the body.
+    async fn piece(mut self) -> Option<(Result<Bytes, ApiError>, Self)> {
+        let Step::Read(after) = self.step else {
+            return None;
+        };
+        // What was made before is sent while the next batch is read.
+        let query = self.query.clone();
+        let read = read_rows(&self.api, move |api| {
+            T::slice(api, &query, Slice::after(after, BATCH_ITEMS))
+        });
+        let piece = match read.await {
+            Ok(batch) => {
+                self.json.add(&batch, &self.api.settings.zone);
+                if let Some(next) = next_cursor(&batch) {
+                    self.step = Step::Read(next);
+                } else {
+                    self.step = Step::Over;
+                    self.json.close();
+                }
+                Ok(self.json.take())
+            }
+            Err(error) => {
+                // The status line is long gone: cutting the connection is all that can tell the client.
+                log::error!(request = self.request.to_string(); "a list broke off: {}", error.with_causes());
+                self.step = Step::Over;
+                Err(error)
+            }
+        };
+        Some((piece, self))
+    }
+}
+
+/// Where the next batch begins, if there may be one.
+fn next_cursor<T: Listed>(batch: &[Tracked<T>]) -> Option<T::Cursor> {
+    if batch.len() < BATCH_ITEMS as usize {
+        return None;
+    }
+    batch.last().map(|last| last.item.cursor())
+}
+
+/// `{"<name>": [ … ]}` in the making.
+struct Json<T> {
+    text: Vec<u8>,
+    is_empty: bool,
+    of: std::marker::PhantomData<fn() -> T>,
+}
+
+impl<T: Listed> Json<T> {
+    fn begin() -> Self {
+        Self {
+            text: format!("{{\"{}\":[", T::NAME).into_bytes(),
+            is_empty: true,
+            of: std::marker::PhantomData,
+        }
+    }
+
+    fn add(&mut self, items: &[Tracked<T>], zone: &str) {
+        for item in items {
+            if !self.is_empty {
+                self.text.push(b',');
+            }
+            self.is_empty = false;
+            serde_json::to_writer(&mut self.text, &T::body(item, zone))
+                .expect("a body has only text keys, and memory takes every write");
+        }
+    }
+
+    fn close(&mut self) {
+        self.text.extend_from_slice(b"]}");
+    }
+
+    fn take(&mut self) -> Bytes {
+        Bytes::from(std::mem::take(&mut self.text))
+    }
+
+    fn end(mut self) -> Bytes {
+        self.close();
+        self.take()
+    }
+}
+
+/// The links to the other pages.
+fn links(name: &str, page: Page, total: u64, filters: &str) -> String {
+    let last = total.div_ceil(page.per_page).max(1);
+    let mut links = Vec::new();
+    let mut link = |number: u64, rel: &str| {
+        let per_page = page.per_page;
+        links.push(format!(
+            "</{name}?page={number}&per_page={per_page}{filters}>; rel=\"{rel}\""
+        ));
+    };
+    if page.number > 1 {
+        link(1, "first");
+        link(last.min(page.number - 1), "previous");
+    }
+    if page.number < last {
+        link(page.number + 1, "next");
+    }
+    link(last, "last");
+    links.join(",")
+}
+
+/// The filters as they go into the links: `&name=…`.
+fn repeated_filters<T: Listed>(fields: &Fields) -> String {
+    let mut query = String::new();
+    for key in T::FILTERS {
+        if let Some(value) = fields.sent(key).and_then(serde_json::Value::as_str) {
+            query.push('&');
+            query.push_str(key);
+            query.push('=');
+            percent_encode(value, &mut query);
+        }
+    }
+    query
+}
+
+fn percent_encode(text: &str, into: &mut String) {
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
+            into.push(char::from(byte));
+        } else {
+            // Writing to a text can't fail.
+            let _ = write!(into, "%{byte:02X}");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(number: u64, total: u64, expected: &str) {
+        let page = Page { number, per_page: 10 };
+        assert_eq!(
+            links("snapshots", page, total, "&name=a%20b"),
+            expected.replace('+', "&name=a%20b")
+        );
+    }
+
+    #[test]
+    fn links_lead_to_the_neighbours_that_there_are() {
+        check(1, 0, r#"</snapshots?page=1&per_page=10+>; rel="last""#);
+        check(1, 10, r#"</snapshots?page=1&per_page=10+>; rel="last""#);
+        check(
+            1,
+            11,
+            r#"</snapshots?page=2&per_page=10+>; rel="next",</snapshots?page=2&per_page=10+>; rel="last""#,
+        );
+        check(
+            2,
+            90,
+            concat!(
+                r#"</snapshots?page=1&per_page=10+>; rel="first",</snapshots?page=1&per_page=10+>; rel="previous","#,
+                r#"</snapshots?page=3&per_page=10+>; rel="next",</snapshots?page=9&per_page=10+>; rel="last""#,
+            ),
+        );
+        check(
+            9,
+            90,
+            concat!(
+                r#"</snapshots?page=1&per_page=10+>; rel="first",</snapshots?page=8&per_page=10+>; rel="previous","#,
+                r#"</snapshots?page=9&per_page=10+>; rel="last""#,
+            ),
+        );
+    }
+
+    #[test]
+    fn past_the_end_the_previous_page_is_the_last_one() {
+        check(
+            7,
+            11,
+            concat!(
+                r#"</snapshots?page=1&per_page=10+>; rel="first",</snapshots?page=2&per_page=10+>; rel="previous","#,
+                r#"</snapshots?page=2&per_page=10+>; rel="last""#,
+            ),
+        );
+    }
+}

@@ -1,0 +1,85 @@
+//! Requests in, answers out.
+
+mod access_log;
+mod blocking;
+mod body;
+mod caller;
+mod download;
+mod edge;
+mod error;
+mod field;
+mod json;
+mod list;
+mod range;
+mod request_id;
+mod routes;
+mod upload;
+
+use std::{sync::Arc, time::Duration};
+
+use actix_web::{
+    App, Error,
+    body::BoxBody,
+    dev::{ServiceFactory, ServiceRequest, ServiceResponse},
+    middleware::{NormalizePath, from_fn},
+    web::Data,
+};
+use snapshot_domain::{
+    Result,
+    ports::IdSource,
+    use_case::{AccessService, SnapshotService, VolumeService},
+};
+
+/// The whole API, for a server to run one of per thread.
+pub fn app(
+    api: Data<Api>,
+) -> App<
+    impl ServiceFactory<ServiceRequest, Config = (), Response = ServiceResponse<BoxBody>, Error = Error, InitError = ()>,
+> {
+    App::new()
+        .app_data(api)
+        .configure(routes::routes)
+        .wrap(NormalizePath::trim())
+        .wrap(from_fn(edge::edge))
+}
+
+/// Everything that handlers need, handed in by whoever starts the server.
+pub struct Api {
+    /// What is done with snapshots.
+    pub snapshots: SnapshotService,
+    /// What is done with volumes.
+    pub volumes: VolumeService,
+    /// Who may call.
+    pub access: AccessService,
+    /// Names requests that bring no name of their own.
+    pub ids: Arc<dyn IdSource>,
+    /// Whether the service can do its work.
+    pub health: Arc<dyn Health>,
+    /// Tells the workers that there is a new task. Must return at once.
+    pub wake_workers: Box<dyn Fn() + Send + Sync>,
+    /// What can be configured about HTTP.
+    pub settings: ApiSettings,
+}
+
+/// What can be configured about HTTP.
+#[derive(Clone, Debug)]
+pub struct ApiSettings {
+    /// The zone that every resource is said to be in.
+    pub zone: String,
+    /// The largest JSON body that is taken, in bytes.
+    pub json_limit_bytes: usize,
+    /// How long a body may bring nothing new before the request is given up.
+    pub stalled_body: Duration,
+    /// Whether reading a few rows is so quick that it may run on the thread that serves the connections.
+    pub reads_are_short: bool,
+}
+
+/// Whether the service can do its work.
+pub trait Health: Send + Sync {
+    /// Reads something from the store.
+    ///
+    /// # Errors
+    ///
+    /// What keeps the store from being read.
+    fn check(&self) -> Result<()>;
+}

@@ -1,0 +1,59 @@
+//! `/snapshots/{id}/data` and `/volumes/{id}/data`: the bytes.
+
+use actix_web::{
+    HttpRequest, HttpResponse,
+    web::{Data, Payload},
+};
+use snapshot_domain::{Error, ports::OpenVolume, use_case::Tracked};
+
+use super::{snapshot_id, volume_id};
+use crate::http::{
+    Api,
+    blocking::on_pool,
+    body::OneVolume,
+    caller::identify,
+    download::{self, Source},
+    error::ApiError,
+    upload,
+};
+
+pub(super) async fn of_snapshot(api: Data<Api>, request: HttpRequest) -> Result<HttpResponse, ApiError> {
+    let caller = identify(&api, &request).await?;
+    let id = snapshot_id(&request)?;
+    let source = on_pool(move || {
+        let (snapshot, bytes) = api.snapshots.open(&caller, id)?;
+        let digest = snapshot.readable()?.content().digest.to_string();
+        Ok::<_, Error>(Source {
+            bytes,
+            size: snapshot.size(),
+            version: Some(digest),
+        })
+    });
+    download::answer(&request, source.await?).await
+}
+
+pub(super) async fn of_volume(api: Data<Api>, request: HttpRequest) -> Result<HttpResponse, ApiError> {
+    let caller = identify(&api, &request).await?;
+    let id = volume_id(&request)?;
+    let source = on_pool(move || {
+        let (volume, OpenVolume { bytes, version }) = api.volumes.open(&caller, id)?;
+        Ok::<_, Error>(Source {
+            bytes,
+            size: volume.size(),
+            version,
+        })
+    });
+    download::answer(&request, source.await?).await
+}
+
+pub(super) async fn write_volume(
+    api: Data<Api>,
+    request: HttpRequest,
+    payload: Payload,
+) -> Result<HttpResponse, ApiError> {
+    let caller = identify(&api, &request).await?;
+    let id = volume_id(&request)?;
+    let item = upload::receive(&api, caller, id, &request, payload).await?;
+    let written = Tracked { item, progress: None };
+    Ok(HttpResponse::Ok().json(OneVolume::new(&written, &api.settings.zone)))
+}

@@ -1,0 +1,88 @@
+//! URLs, and the handlers behind them.
+
+mod data;
+mod health;
+mod snapshots;
+mod volumes;
+
+use actix_web::{
+    HttpRequest, Resource, Route,
+    guard::{Any, Get, Head},
+    web::{self, ServiceConfig},
+};
+use snapshot_domain::{Resource as Kind, SnapshotId, VolumeId};
+use uuid::Uuid;
+
+use super::{error::ApiError, field::parse_uuid};
+
+/// Puts the API behind its URLs.
+pub(super) fn routes(config: &mut ServiceConfig) {
+    config
+        .service(
+            resource("/snapshots", "GET, HEAD, POST")
+                .route(read().to(snapshots::list))
+                .route(web::post().to(snapshots::create)),
+        )
+        .service(
+            resource("/snapshots/{id}", "GET, HEAD, PUT, DELETE")
+                .route(read().to(snapshots::get))
+                .route(web::put().to(snapshots::update))
+                .route(web::delete().to(snapshots::delete)),
+        )
+        .service(resource("/snapshots/{id}/data", "GET, HEAD").route(read().to(data::of_snapshot)))
+        .service(
+            resource("/volumes", "GET, HEAD, POST")
+                .route(read().to(volumes::list))
+                .route(web::post().to(volumes::create)),
+        )
+        .service(
+            resource("/volumes/{id}", "GET, HEAD, PUT, PATCH, DELETE")
+                .route(read().to(volumes::get))
+                .route(web::put().to(volumes::update))
+                .route(web::patch().to(volumes::update))
+                .route(web::delete().to(volumes::delete)),
+        )
+        .service(
+            resource("/volumes/{id}/data", "GET, HEAD, PUT")
+                .route(read().to(data::of_volume))
+                .route(web::put().to(data::write_volume)),
+        )
+        .service(resource("/healthz", "GET, HEAD").route(read().to(health::check)))
+        .default_service(web::route().to(no_such_route));
+}
+
+/// A URL that answers other methods than `allow` with 405.
+fn resource(path: &str, allow: &'static str) -> Resource {
+    web::resource(path).default_service(web::route().to(move |request: HttpRequest| async move {
+        let method = request.method().to_string();
+        Err::<&str, _>(ApiError::MethodNotAllowed { method, allow })
+    }))
+}
+
+/// `HEAD` works wherever `GET` does.
+fn read() -> Route {
+    web::route().guard(Any(Get()).or(Head()))
+}
+
+async fn no_such_route(request: HttpRequest) -> Result<&'static str, ApiError> {
+    Err(ApiError::NoSuchRoute {
+        path: request.path().to_owned(),
+    })
+}
+
+/// The id in the path.
+fn id(request: &HttpRequest, resource: Kind) -> Result<Uuid, ApiError> {
+    let as_sent = request.match_info().query("id");
+    parse_uuid(as_sent).ok_or_else(|| ApiError::NoSuchId {
+        resource,
+        as_sent: as_sent.to_owned(),
+    })
+}
+
+fn snapshot_id(request: &HttpRequest) -> Result<SnapshotId, ApiError> {
+    id(request, Kind::Snapshot).map(SnapshotId::new)
+}
+
+fn volume_id(request: &HttpRequest) -> Result<VolumeId, ApiError> {
+    id(request, Kind::Volume).map(VolumeId::new)
+}

@@ -1,0 +1,181 @@
+//! `/volumes`
+
+use actix_web::{
+    HttpRequest, HttpResponse,
+    http::header::LOCATION,
+    web::{Data, Payload},
+};
+use snapshot_domain::{
+    Caller, Error, Progress, RequestId, Result as DomainResult, Scope, Volume, VolumeChanges, VolumeType,
+    ports::{Slice, VolumeCursor, VolumeQuery},
+    use_case::{CreateVolume, RestoreVolume, Tracked},
+};
+
+use super::volume_id;
+use crate::http::{
+    Api,
+    blocking::{on_pool, read_rows},
+    body::{OneVolume, VolumeBody},
+    caller::identify,
+    error::ApiError,
+    field::{self, Fields},
+    json,
+    list::{self, Listed},
+    request_id,
+};
+
+pub(super) async fn create(api: Data<Api>, request: HttpRequest, payload: Payload) -> Result<HttpResponse, ApiError> {
+    let caller = identify(&api, &request).await?;
+    let command = creation(json::object(&api, &request, payload).await?)?;
+    let request_id = request_id::of(&request);
+    let zone = api.settings.zone.clone();
+    let created = on_pool(move || command.act(&api, &caller, request_id)).await?;
+    Ok(HttpResponse::Created()
+        .insert_header((LOCATION, format!("/volumes/{}", created.item.id())))
+        .json(OneVolume::new(&created, &zone)))
+}
+
+pub(super) async fn list(api: Data<Api>, request: HttpRequest) -> Result<HttpResponse, ApiError> {
+    let caller = identify(&api, &request).await?;
+    list::answer::<Volume>(&api, &caller, &request).await
+}
+
+pub(super) async fn get(api: Data<Api>, request: HttpRequest) -> Result<HttpResponse, ApiError> {
+    let caller = identify(&api, &request).await?;
+    let id = volume_id(&request)?;
+    let volume = read_rows(&api, move |api| api.volumes.get(&caller, id)).await?;
+    Ok(HttpResponse::Ok().json(OneVolume::new(&volume, &api.settings.zone)))
+}
+
+pub(super) async fn update(api: Data<Api>, request: HttpRequest, payload: Payload) -> Result<HttpResponse, ApiError> {
+    let caller = identify(&api, &request).await?;
+    let id = volume_id(&request)?;
+    let changes = changes(json::object(&api, &request, payload).await?)?;
+    let zone = api.settings.zone.clone();
+    let updated = on_pool(move || api.volumes.update(&caller, id, &changes)).await?;
+    Ok(HttpResponse::Ok().json(OneVolume::new(&updated, &zone)))
+}
+
+pub(super) async fn delete(api: Data<Api>, request: HttpRequest) -> Result<HttpResponse, ApiError> {
+    let caller = identify(&api, &request).await?;
+    let id = volume_id(&request)?;
+    let request_id = request_id::of(&request);
+    let deleted = on_pool(move || {
+        api.volumes.delete(&caller, id, request_id)?;
+        (api.wake_workers)();
+        Ok::<_, Error>(())
+    });
+    deleted.await?;
+    Ok(HttpResponse::NoContent().finish())
+}
+
+/// The two ways to a new volume.
+enum Creation {
+    Empty(CreateVolume),
+    Restored(RestoreVolume),
+}
+
+impl Creation {
+    fn act(self, api: &Api, caller: &Caller, request: RequestId) -> DomainResult<Tracked<Volume>> {
+        match self {
+            Self::Empty(command) => {
+                let item = api.volumes.create(caller, command)?;
+                Ok(Tracked { item, progress: None })
+            }
+            Self::Restored(command) => {
+                let item = api.volumes.restore(caller, command, request)?;
+                (api.wake_workers)();
+                let progress = Some(Progress::none_of(item.size().as_bytes()));
+                Ok(Tracked { item, progress })
+            }
+        }
+    }
+}
+
+fn creation(mut fields: Fields) -> Result<Creation, ApiError> {
+    let name = fields.required("name", field::name);
+    let organization = fields.required("organization", field::organization);
+    let volume_type = fields.optional("volume_type", field::volume_type);
+    let tags = fields.optional("tags", field::tags);
+    let size = fields.optional("size", field::size);
+    let snapshot = fields.optional("base_snapshot", field::snapshot);
+    match (fields.sent("size").is_some(), fields.sent("base_snapshot").is_some()) {
+        (false, false) => fields.blame("size", "required key not provided, unless base_snapshot is"),
+        (true, true) => {
+            fields.blame("size", "must not be given together with base_snapshot");
+            fields.blame("base_snapshot", "must not be given together with size");
+        }
+        (true, false) | (false, true) => {}
+    }
+    let command = (|| {
+        let (name, organization) = (name?, organization?);
+        let volume_type = volume_type?.unwrap_or(VolumeType::LocalSsd);
+        let tags = tags?.unwrap_or_default();
+        match (size?, snapshot?) {
+            (Some(size), None) => Some(Creation::Empty(CreateVolume {
+                name,
+                organization,
+                size,
+                volume_type,
+                tags,
+            })),
+            (None, Some(snapshot)) => Some(Creation::Restored(RestoreVolume {
+                name,
+                organization,
+                snapshot,
+                volume_type,
+                tags,
+            })),
+            (None, None) | (Some(_), Some(_)) => None,
+        }
+    })();
+    fields.finish(command)
+}
+
+fn changes(mut fields: Fields) -> Result<VolumeChanges, ApiError> {
+    let name = fields.optional("name", field::name);
+    let tags = fields.optional("tags", field::tags);
+    let changes = (|| {
+        Some(VolumeChanges {
+            name: name?,
+            tags: tags?,
+        })
+    })();
+    fields.finish(changes)
+}
+
+impl Listed for Volume {
+    const NAME: &'static str = "volumes";
+    const FILTERS: &'static [&'static str] = &["organization", "project", "name", "tags", "state"];
+    type Query = VolumeQuery;
+    type Cursor = VolumeCursor;
+    type Body = VolumeBody;
+
+    fn query(fields: &mut Fields, scope: Scope) -> Option<VolumeQuery> {
+        let name = fields.optional("name", field::name);
+        let tags = fields.optional("tags", field::comma_separated_tags);
+        let state = fields.optional("state", field::volume_state);
+        Some(VolumeQuery {
+            scope,
+            name: name?,
+            tags: tags?.unwrap_or_default(),
+            state: state?,
+        })
+    }
+
+    fn count(api: &Api, query: &VolumeQuery) -> DomainResult<u64> {
+        api.volumes.count(query)
+    }
+
+    fn slice(api: &Api, query: &VolumeQuery, slice: Slice<VolumeCursor>) -> DomainResult<Vec<Tracked<Self>>> {
+        api.volumes.list(query, slice)
+    }
+
+    fn cursor(&self) -> VolumeCursor {
+        VolumeCursor::of(self)
+    }
+
+    fn body(item: &Tracked<Self>, zone: &str) -> VolumeBody {
+        VolumeBody::new(item, zone)
+    }
+}

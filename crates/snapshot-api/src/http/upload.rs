@@ -1,0 +1,171 @@
+//! Taking new bytes of a volume: all of them, or none.
+//!
+//! No thread waits for a slow client: a piece is written on the blocking pool while the next one is being collected.
+
+use std::{thread, time::Duration};
+
+use actix_web::{
+    HttpRequest,
+    http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, HeaderMap},
+    rt::time::timeout,
+    web::{Bytes, BytesMut, Data, Payload},
+};
+use futures_util::{FutureExt, StreamExt, future};
+use snapshot_domain::{Caller, Error, Volume, VolumeId, use_case::VolumeWrite};
+
+use super::{Api, blocking::on_pool, error::ApiError};
+
+/// How many bytes are written at once.
+const PIECE_BYTES: usize = 1 << 20;
+
+/// Writes the body of a request into a volume, and returns the volume as it is afterwards.
+///
+/// # Errors
+///
+/// 415 and 400 for a body that is not simply the bytes, 413 for too many of them, 408 when they stall, 400 when they break
+/// off; what the use case can fail with. The volume keeps its old bytes then.
+pub(super) async fn receive(
+    api: &Data<Api>,
+    caller: Caller,
+    id: VolumeId,
+    request: &HttpRequest,
+    mut payload: Payload,
+) -> Result<Volume, ApiError> {
+    check_not_encoded(request.headers())?;
+    if request.headers().contains_key(CONTENT_RANGE) {
+        let message = "A part of a volume can't be written: send all its bytes, without Content-Range";
+        return Err(ApiError::BadRequest(message.to_owned()));
+    }
+    let announced_bytes = announced_bytes(request.headers());
+    let begin = {
+        let api = api.clone();
+        on_pool(move || Incoming::begin(&api, &caller, id, announced_bytes))
+    };
+    let mut incoming = begin.await?;
+    let patience = api.settings.stalled_body;
+    let mut piece = collect(&mut payload, patience).await;
+    loop {
+        match piece {
+            Ok(Some(bytes)) => {
+                let append = on_pool(move || incoming.append(&bytes));
+                let next = collect(&mut payload, patience).map(Ok);
+                (incoming, piece) = future::try_join(append, next).await?;
+            }
+            Ok(None) => return on_pool(move || incoming.commit()).await,
+            Err(error) => {
+                on_pool(move || incoming.abandon()).await?;
+                return Err(error);
+            }
+        }
+    }
+}
+
+/// Refuses a body that would have to be unpacked first.
+///
+/// # Errors
+///
+/// 415 unless the body is sent as it is.
+pub(super) fn check_not_encoded(headers: &HeaderMap) -> Result<(), ApiError> {
+    let mut encodings = headers.get_all(CONTENT_ENCODING);
+    if encodings.all(|encoding| encoding.as_bytes().eq_ignore_ascii_case(b"identity")) {
+        Ok(())
+    } else {
+        Err(ApiError::UnsupportedMediaType(
+            "The body must be sent without Content-Encoding",
+        ))
+    }
+}
+
+/// Waits for the next part of a body, but not for ever.
+///
+/// # Errors
+///
+/// 408 when nothing comes in time.
+pub(super) async fn in_time<T>(next: impl Future<Output = T>, patience: Duration) -> Result<T, ApiError> {
+    let waited = timeout(patience, next).await;
+    waited.map_err(|_| ApiError::Stalled {
+        seconds: patience.as_secs(),
+    })
+}
+
+fn announced_bytes(headers: &HeaderMap) -> u64 {
+    let sent = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok());
+    sent.and_then(|digits| digits.parse().ok()).unwrap_or(0)
+}
+
+/// The next bytes of a body, as many as are written at once; fewer at its end, none after it.
+async fn collect(payload: &mut Payload, patience: Duration) -> Result<Option<Bytes>, ApiError> {
+    let mut piece = BytesMut::new();
+    while piece.len() < PIECE_BYTES {
+        let Some(more) = in_time(payload.next(), patience).await? else {
+            break;
+        };
+        piece.extend_from_slice(&more.map_err(|_| ApiError::BodyBrokeOff)?);
+    }
+    Ok((!piece.is_empty()).then(|| piece.freeze()))
+}
+
+/// A write that is abandoned unless it is committed: also when the request is dropped because its connection is gone.
+/// All methods block.
+struct Incoming(Option<VolumeWrite>);
+
+impl Incoming {
+    /// Begins a write of at least this many bytes.
+    fn begin(api: &Api, caller: &Caller, id: VolumeId, announced_bytes: u64) -> Result<Self, Error> {
+        let write = api.volumes.begin_write(caller, id)?;
+        let size_bytes = write.volume().size().as_bytes();
+        let incoming = Self(Some(write));
+        if announced_bytes > size_bytes {
+            incoming.abandon()?;
+            return Err(Error::TooManyBytes { size_bytes });
+        }
+        Ok(incoming)
+    }
+
+    /// Appends bytes. When that fails the write is abandoned.
+    fn append(mut self, bytes: &[u8]) -> Result<Self, Error> {
+        let written = self.0.as_mut().map_or(Ok(()), |write| write.write(bytes));
+        match written {
+            Ok(()) => Ok(self),
+            Err(error) => {
+                self.abandon()?;
+                Err(error)
+            }
+        }
+    }
+
+    fn commit(mut self) -> Result<Volume, Error> {
+        let write = self
+            .0
+            .take()
+            .expect("only commit and abandon take the write, and they end it");
+        write.commit()
+    }
+
+    fn abandon(mut self) -> Result<(), Error> {
+        self.0.take().map_or(Ok(()), abandon)
+    }
+}
+
+impl Drop for Incoming {
+    fn drop(&mut self) {
+        let Some(write) = self.0.take() else {
+            return;
+        };
+        // This may be a thread that serves connections, and the pool may be shutting down: neither can be used.
+        let spawned = thread::Builder::new().name("abandon-write".to_owned()).spawn(move || {
+            // What can be done about a failure is done: it is logged, and the next start mends it.
+            let _ = abandon(write);
+        });
+        if let Err(error) = spawned {
+            log::error!("a volume stays `saving` until the next start, as no thread could be started: {error}");
+        }
+    }
+}
+
+fn abandon(write: VolumeWrite) -> Result<(), Error> {
+    let id = write.volume().id();
+    write.abandon().map(|_| ()).inspect_err(|error| {
+        log::error!("volume {id} stays `saving` until the next start: {error}");
+    })
+}
