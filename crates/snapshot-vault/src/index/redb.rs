@@ -3,43 +3,351 @@
 use super::{ChunkIndex, IndexEntry, IndexError, Location};
 use crate::hash::ChunkId;
 use crate::id::PackId;
+use redb::{
+    Builder, Database, DatabaseError, Durability, ReadableDatabase, ReadableTable, StorageError, TableDefinition,
+    WriteTransaction,
+};
+use std::error::Error;
+use std::fmt;
+use std::fs;
+use std::io;
+use std::ops::Bound;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+/// Chunk id → number of the pack, offset, length: 32 bits each, little endian. A row whose pack has no number any more
+/// counts as absent, so that a pack is forgotten without looking for its chunks.
+const CHUNKS: TableDefinition<'_, [u8; 32], [u8; 12]> = TableDefinition::new("chunks");
+/// Pack id → its number in this file.
+const NUMBERS: TableDefinition<'_, [u8; 16], u32> = TableDefinition::new("numbers of packs");
+/// Number → pack id.
+const PACKS: TableDefinition<'_, u32, [u8; 16]> = TableDefinition::new("packs");
+/// The number of the next pack. None is given twice: rows of forgotten packs must not come to life again.
+const NEXT_NUMBER: TableDefinition<'_, (), u32> = TableDefinition::new("next number");
+
+/// The library's own cache; the server as a whole shall need less than 128 MiB.
+const CACHE_BYTES: usize = 24 << 20;
+/// A commit that is synced costs milliseconds; one that is not keeps the space it freed from being used again.
+const UNSYNCED_PACKS: u32 = 8;
 
 /// The index in one local file. A file that can't be opened is thrown away and begun anew: the packs fill it again.
-#[derive(Debug)]
-pub struct RedbIndex {}
+pub struct RedbIndex {
+    database: Database,
+    unsynced: AtomicU32,
+}
 
 impl RedbIndex {
-    /// Opens the index file, or makes it (its folder must exist).
+    /// Opens the index file, or makes it (its folder must exist). One process at a time may.
     ///
     /// # Errors
     ///
-    /// When the file can neither be opened nor made anew.
-    pub fn open(_path: &Path) -> Result<Self, IndexError> {
-        Ok(Self {})
+    /// When another process has it open, or it can neither be opened nor made anew.
+    pub fn open(path: &Path) -> Result<Self, IndexError> {
+        match Self::try_open(path) {
+            Ok(index) => Ok(index),
+            Err(Broken::File(reason)) => {
+                log::warn!("the chunk index {} is begun anew: {reason}", path.display());
+                fs::remove_file(path).map_err(|error| unavailable(StorageError::Io(error)))?;
+                Self::try_open(path).map_err(Broken::into_error)
+            }
+            Err(broken) => Err(broken.into_error()),
+        }
+    }
+
+    fn try_open(path: &Path) -> Result<Self, Broken> {
+        let open = || -> Result<Self, Broken> {
+            let database = Builder::new()
+                .set_cache_size(CACHE_BYTES)
+                .create(path)
+                .map_err(Broken::of_open)?;
+            let index = Self {
+                database,
+                unsynced: AtomicU32::new(0),
+            };
+            // Makes the tables, so that readers find them, and proves that those of the file are the right ones.
+            index
+                .write(Durability::Immediate, |_| Ok(()))
+                .map_err(|error| Broken::File(chain(&error)))?;
+            index.packs(None, 1).map_err(|error| Broken::File(chain(&error)))?;
+            Ok(index)
+        };
+        // The library may panic on a file that was altered.
+        catch_unwind(AssertUnwindSafe(open)).unwrap_or_else(|_| Err(Broken::File("it made redb panic".to_owned())))
+    }
+
+    fn write(
+        &self,
+        durability: Durability,
+        change: impl FnOnce(&WriteTransaction) -> Result<(), redb::Error>,
+    ) -> Result<(), IndexError> {
+        let run = || -> Result<(), redb::Error> {
+            let mut transaction = self.database.begin_write()?;
+            transaction.set_durability(durability)?;
+            // So that opening after a crash takes milliseconds, not a walk through the whole file.
+            transaction.set_quick_repair(matches!(durability, Durability::Immediate));
+            transaction.open_table(CHUNKS)?;
+            transaction.open_table(NUMBERS)?;
+            transaction.open_table(PACKS)?;
+            transaction.open_table(NEXT_NUMBER)?;
+            change(&transaction)?;
+            Ok(transaction.commit()?)
+        };
+        run().map_err(unavailable)
     }
 }
 
 impl ChunkIndex for RedbIndex {
-    fn contains(&self, _id: &ChunkId) -> Result<bool, IndexError> {
-        unimplemented!()
+    fn contains(&self, id: &ChunkId) -> Result<bool, IndexError> {
+        Ok(self.locate(std::slice::from_ref(id))?.iter().any(Option::is_some))
     }
-    fn locate(&self, _ids: &[ChunkId]) -> Result<Vec<Option<Location>>, IndexError> {
-        unimplemented!()
+
+    fn locate(&self, ids: &[ChunkId]) -> Result<Vec<Option<Location>>, IndexError> {
+        let run = || -> Result<Vec<Option<Location>>, redb::Error> {
+            let transaction = self.database.begin_read()?;
+            let (chunks, packs) = (transaction.open_table(CHUNKS)?, transaction.open_table(PACKS)?);
+            // Neighbours mostly lie in the same pack.
+            let mut last: Option<(u32, Option<PackId>)> = None;
+            let mut locations = Vec::with_capacity(ids.len());
+            for id in ids {
+                let Some(row) = chunks.get(id.as_bytes())? else {
+                    locations.push(None);
+                    continue;
+                };
+                let [number, offset, length] = decode(row.value());
+                let pack = match last {
+                    Some((known, pack)) if known == number => pack,
+                    _ => packs.get(number)?.map(|pack| PackId::from_bytes(pack.value())),
+                };
+                last = Some((number, pack));
+                locations.push(pack.map(|pack| Location { pack, offset, length }));
+            }
+            Ok(locations)
+        };
+        run().map_err(unavailable)
     }
-    fn add_pack(&self, _pack: PackId, _entries: &[IndexEntry]) -> Result<(), IndexError> {
-        unimplemented!()
+
+    fn add_pack(&self, pack: PackId, entries: &[IndexEntry]) -> Result<(), IndexError> {
+        let sync = self.unsynced.fetch_add(1, Ordering::Relaxed) + 1 >= UNSYNCED_PACKS;
+        let durability = if sync { Durability::Immediate } else { Durability::None };
+        // In the order of the keys, so that each page of the tree is changed once.
+        let mut entries = entries.to_vec();
+        entries.sort_unstable_by_key(|entry| entry.id);
+        self.write(durability, |transaction| {
+            let number = number_of(transaction, pack)?;
+            let mut chunks = transaction.open_table(CHUNKS)?;
+            for entry in &entries {
+                chunks.insert(entry.id.as_bytes(), encode([number, entry.offset, entry.length]))?;
+            }
+            Ok(())
+        })?;
+        if sync {
+            self.unsynced.store(0, Ordering::Relaxed);
+        }
+        Ok(())
     }
-    fn packs(&self, _after: Option<PackId>, _limit: usize) -> Result<Vec<PackId>, IndexError> {
-        unimplemented!()
+
+    fn packs(&self, after: Option<PackId>, limit: usize) -> Result<Vec<PackId>, IndexError> {
+        let run = || -> Result<Vec<PackId>, redb::Error> {
+            let numbers = self.database.begin_read()?.open_table(NUMBERS)?;
+            let start = after.map_or(Bound::Unbounded, |pack| Bound::Excluded(pack.to_bytes()));
+            let range = numbers.range::<[u8; 16]>((start, Bound::Unbounded))?;
+            range
+                .take(limit)
+                .map(|row| Ok(PackId::from_bytes(row?.0.value())))
+                .collect()
+        };
+        run().map_err(unavailable)
     }
-    fn remove_pack(&self, _pack: PackId) -> Result<(), IndexError> {
-        unimplemented!()
+
+    fn remove_pack(&self, pack: PackId) -> Result<(), IndexError> {
+        self.write(Durability::Immediate, |transaction| {
+            let number = transaction
+                .open_table(NUMBERS)?
+                .remove(pack.to_bytes())?
+                .map(|number| number.value());
+            if let Some(number) = number {
+                transaction.open_table(PACKS)?.remove(number)?;
+            }
+            Ok(())
+        })
     }
+
     fn clear(&self) -> Result<(), IndexError> {
-        unimplemented!()
+        self.write(Durability::Immediate, |transaction| {
+            transaction.delete_table(CHUNKS)?;
+            transaction.delete_table(NUMBERS)?;
+            transaction.delete_table(PACKS)?;
+            transaction.open_table(CHUNKS)?;
+            transaction.open_table(NUMBERS)?;
+            transaction.open_table(PACKS)?;
+            Ok(())
+        })
     }
+
     fn flush(&self) -> Result<(), IndexError> {
-        unimplemented!()
+        if self.unsynced.swap(0, Ordering::Relaxed) == 0 {
+            return Ok(());
+        }
+        self.write(Durability::Immediate, |_| Ok(()))
+    }
+}
+
+impl fmt::Debug for RedbIndex {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RedbIndex").finish_non_exhaustive()
+    }
+}
+
+/// The pack's number: the one it has, or the next.
+fn number_of(transaction: &WriteTransaction, pack: PackId) -> Result<u32, redb::Error> {
+    let mut numbers = transaction.open_table(NUMBERS)?;
+    if let Some(number) = numbers.get(pack.to_bytes())? {
+        return Ok(number.value());
+    }
+    let mut next = transaction.open_table(NEXT_NUMBER)?;
+    let number = next.get(())?.map_or(0, |number| number.value());
+    next.insert(
+        (),
+        number
+            .checked_add(1)
+            .ok_or(StorageError::Corrupted("no numbers left".to_owned()))?,
+    )?;
+    numbers.insert(pack.to_bytes(), number)?;
+    transaction.open_table(PACKS)?.insert(number, pack.to_bytes())?;
+    Ok(number)
+}
+
+fn encode(numbers: [u32; 3]) -> [u8; 12] {
+    let mut row = [0; 12];
+    row.as_chunks_mut()
+        .0
+        .iter_mut()
+        .zip(numbers)
+        .for_each(|(field, number)| *field = number.to_le_bytes());
+    row
+}
+
+fn decode(row: [u8; 12]) -> [u32; 3] {
+    let fields = row.as_chunks().0;
+    std::array::from_fn(|i| u32::from_le_bytes(fields[i]))
+}
+
+/// Why the file could not be opened.
+enum Broken {
+    /// The file is not what was written: nothing is lost by making it anew.
+    File(String),
+    /// Something else: the file may be all right.
+    Else(DatabaseError),
+}
+
+impl Broken {
+    fn of_open(error: DatabaseError) -> Self {
+        match error {
+            DatabaseError::Storage(StorageError::Io(error))
+                if !matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof) =>
+            {
+                Self::Else(DatabaseError::Storage(StorageError::Io(error)))
+            }
+            DatabaseError::DatabaseAlreadyOpen | DatabaseError::LockProtocolMismatch => Self::Else(error),
+            error => Self::File(chain(&error)),
+        }
+    }
+
+    fn into_error(self) -> IndexError {
+        match self {
+            Self::File(reason) => IndexError::Unavailable(reason.into()),
+            Self::Else(error) => unavailable(error),
+        }
+    }
+}
+
+fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
+}
+
+fn unavailable(error: impl Into<redb::Error>) -> IndexError {
+    match error.into() {
+        redb::Error::Io(error) if matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) => {
+            IndexError::NoSpace(error.into())
+        }
+        error => IndexError::Unavailable(error.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entries(first: u8, count: usize) -> Vec<IndexEntry> {
+        let id = |i: usize| ChunkId(*blake3::hash(&[&[first][..], &i.to_le_bytes()].concat()).as_bytes());
+        (0..count)
+            .map(|i| IndexEntry {
+                id: id(i),
+                offset: 64,
+                length: 100,
+            })
+            .collect()
+    }
+
+    #[test]
+    fn what_was_flushed_is_there_after_a_restart() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("index");
+        let (pack, entries) = (PackId::random(), entries(1, 1000));
+        let index = RedbIndex::open(&path).unwrap();
+        index.add_pack(pack, &entries).unwrap();
+        index.flush().unwrap();
+        drop(index);
+
+        let index = RedbIndex::open(&path).unwrap();
+
+        assert_eq!(index.packs(None, 10).unwrap(), [pack]);
+        assert!(entries.iter().all(|entry| index.contains(&entry.id).unwrap()));
+    }
+
+    #[test]
+    fn a_file_that_is_no_index_is_begun_anew() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("index");
+        let index = RedbIndex::open(&path).unwrap();
+        index.add_pack(PackId::random(), &entries(1, 3000)).unwrap();
+        index.flush().unwrap();
+        drop(index);
+        let good = fs::read(&path).unwrap();
+        let mut scrambled = good.clone();
+        scrambled[4096..].reverse();
+
+        for broken in [
+            &b"not an index"[..],
+            &[0; 100_000],
+            &good[..good.len() / 2],
+            &good[..100],
+            &scrambled,
+        ] {
+            fs::write(&path, broken).unwrap();
+
+            let index = RedbIndex::open(&path).unwrap();
+
+            index.add_pack(PackId::random(), &entries(2, 10)).unwrap();
+            assert!(index.contains(&entries(2, 1)[0].id).unwrap());
+        }
+    }
+
+    #[test]
+    fn an_index_that_is_in_use_is_not_thrown_away() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("index");
+        let index = RedbIndex::open(&path).unwrap();
+        index.add_pack(PackId::random(), &entries(1, 10)).unwrap();
+
+        assert!(RedbIndex::open(&path).is_err());
+        assert!(index.contains(&entries(1, 1)[0].id).unwrap());
     }
 }

@@ -1,6 +1,7 @@
 //! Doubles of the ports for tests, and the suites that every implementation of a port passes.
 
 pub mod blob_contract;
+pub mod index_contract;
 mod memory;
 
 pub use memory::{MemoryBlobs, MemoryCatalog, MemoryIndex};
