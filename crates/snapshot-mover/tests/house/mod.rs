@@ -34,28 +34,28 @@ impl Clock for RealClock {
 }
 
 /// Everything that outlives a stop: the folder, the rows, the key.
-pub struct House {
-    pub folder: tempfile::TempDir,
-    pub store: InMemoryStore,
-    pub organization: OrganizationId,
+pub(crate) struct House {
+    pub(crate) folder: tempfile::TempDir,
+    pub(crate) store: InMemoryStore,
+    pub(crate) organization: OrganizationId,
     key: String,
     instance: InstanceId,
     ids: SequentialIds,
 }
 
 /// A house with its services open.
-pub struct Open {
-    pub snapshots: SnapshotService,
-    pub volumes: VolumeService,
-    pub caller: Caller,
-    pub vault: Vault,
+pub(crate) struct Open {
+    pub(crate) snapshots: SnapshotService,
+    pub(crate) volumes: VolumeService,
+    pub(crate) caller: Caller,
+    pub(crate) vault: Vault,
     folder: Arc<VolumeFolder>,
     tasks: TaskService,
     runner: Option<Runner>,
 }
 
 impl House {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             folder: tempfile::tempdir().unwrap(),
             store: InMemoryStore::default(),
@@ -66,17 +66,17 @@ impl House {
         }
     }
 
-    pub fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
     /// Every object in the vault whose name begins so.
-    pub fn objects(&self, prefix: &str) -> Vec<PathBuf> {
+    pub(crate) fn objects(&self, prefix: &str) -> Vec<PathBuf> {
         files_below(&self.path("vault").join(prefix))
     }
 
     /// As at the start of the service, but for the runner.
-    pub fn open(&self) -> Open {
+    pub(crate) fn open(&self) -> Open {
         let store = || Arc::new(self.store.clone());
         let clock: Arc<dyn Clock> = Arc::new(RealClock);
         let ids: Arc<dyn IdSource> = Arc::new(self.ids.clone());
@@ -111,7 +111,7 @@ impl House {
     }
 
     /// As at the start of the service.
-    pub fn start(&self) -> Open {
+    pub(crate) fn start(&self) -> Open {
         let mut open = self.open();
         open.run();
         open
@@ -119,7 +119,7 @@ impl House {
 }
 
 impl Open {
-    pub fn run(&mut self) {
+    pub(crate) fn run(&mut self) {
         let options = RunnerOptions {
             concurrency: NonZero::new(2).unwrap(),
             threads: NonZero::new(2).unwrap(),
@@ -129,19 +129,19 @@ impl Open {
         self.runner = Some(runner.unwrap());
     }
 
-    pub fn stop(mut self) {
+    pub(crate) fn stop(mut self) {
         if let Some(runner) = self.runner.take() {
             assert!(runner.shut_down(Duration::from_secs(10)), "the runner does not stop");
         }
     }
 
-    pub fn volume_of(&self, bytes: &[u8]) -> VolumeId {
+    pub(crate) fn volume_of(&self, bytes: &[u8]) -> VolumeId {
         let volume = self.empty_volume(bytes.len() as u64);
         self.write(volume, bytes);
         volume
     }
 
-    pub fn empty_volume(&self, size_bytes: u64) -> VolumeId {
+    pub(crate) fn empty_volume(&self, size_bytes: u64) -> VolumeId {
         let command = CreateVolume {
             name: name("disk"),
             organization: self.caller.organizations[0],
@@ -152,7 +152,7 @@ impl Open {
         self.volumes.create(&self.caller, command).unwrap().id()
     }
 
-    pub fn write(&self, volume: VolumeId, bytes: &[u8]) {
+    pub(crate) fn write(&self, volume: VolumeId, bytes: &[u8]) {
         let mut write = self.volumes.begin_write(&self.caller, volume).unwrap();
         for piece in bytes.chunks(300_001) {
             write.write(piece).unwrap();
@@ -160,7 +160,7 @@ impl Open {
         write.commit().unwrap();
     }
 
-    pub fn register(&self, path: &Path) -> VolumeId {
+    pub(crate) fn register(&self, path: &Path) -> VolumeId {
         let command = RegisterVolume {
             name: name("image"),
             organization: self.caller.organizations[0],
@@ -170,7 +170,7 @@ impl Open {
         self.volumes.register(command).unwrap().id()
     }
 
-    pub fn begin_snapshot(&self, volume: VolumeId) -> SnapshotId {
+    pub(crate) fn begin_snapshot(&self, volume: VolumeId) -> SnapshotId {
         let command = CreateSnapshot {
             name: name("before"),
             organization: self.caller.organizations[0],
@@ -182,20 +182,20 @@ impl Open {
         snapshot.id()
     }
 
-    pub fn snapshot(&self, volume: VolumeId) -> Snapshot {
+    pub(crate) fn snapshot(&self, volume: VolumeId) -> Snapshot {
         let snapshot = self.settled_snapshot(self.begin_snapshot(volume));
         assert_eq!(snapshot.state().name(), SnapshotStateName::Available, "{:?}", snapshot.state());
         snapshot
     }
 
-    pub fn settled_snapshot(&self, id: SnapshotId) -> Snapshot {
+    pub(crate) fn settled_snapshot(&self, id: SnapshotId) -> Snapshot {
         eventually("the snapshot's copy ends", || {
             let snapshot = self.snapshots.get(&self.caller, id).unwrap().item;
             (snapshot.state().name() != SnapshotStateName::Snapshotting).then_some(snapshot)
         })
     }
 
-    pub fn restore(&self, snapshot: SnapshotId) -> Volume {
+    pub(crate) fn restore(&self, snapshot: SnapshotId) -> Volume {
         let command = RestoreVolume {
             name: name("restored"),
             organization: self.caller.organizations[0],
@@ -208,7 +208,7 @@ impl Open {
         self.settled_volume(volume.id())
     }
 
-    pub fn settled_volume(&self, id: VolumeId) -> Volume {
+    pub(crate) fn settled_volume(&self, id: VolumeId) -> Volume {
         eventually("the volume is filled", || {
             let volume = self.volumes.get(&self.caller, id).unwrap().item;
             (volume.state().name() != VolumeStateName::Fetching).then_some(volume)
@@ -216,30 +216,30 @@ impl Open {
     }
 
     /// All bytes of a volume.
-    pub fn bytes_of(&self, volume: VolumeId) -> Vec<u8> {
+    pub(crate) fn bytes_of(&self, volume: VolumeId) -> Vec<u8> {
         let (volume, mut open) = self.volumes.open(&self.caller, volume).unwrap();
         let mut bytes = vec![0; usize::try_from(volume.size().as_bytes()).unwrap()];
         open.bytes.read_at(0, &mut bytes).unwrap();
         bytes
     }
 
-    pub fn wake(&self) {
+    pub(crate) fn wake(&self) {
         if let Some(runner) = &self.runner {
             runner.wake();
         }
     }
 }
 
-pub fn name(text: &str) -> Name {
+pub(crate) fn name(text: &str) -> Name {
     Name::parse(text).unwrap()
 }
 
-pub fn request() -> RequestId {
+pub(crate) fn request() -> RequestId {
     RequestId::new(Uuid::from_u128(0x0e57))
 }
 
 /// Asks until there is an answer, for at most a minute.
-pub fn eventually<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
+pub(crate) fn eventually<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
     let until = Instant::now() + Duration::from_secs(60);
     loop {
         if let Some(answer) = ask() {
@@ -251,7 +251,7 @@ pub fn eventually<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
 }
 
 /// Bytes that neither compress nor repeat, the same for the same seed.
-pub fn noise(seed: u64, len: usize) -> Vec<u8> {
+pub(crate) fn noise(seed: u64, len: usize) -> Vec<u8> {
     let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
     let mut bytes = Vec::with_capacity(len + 8);
     while bytes.len() < len {
@@ -264,7 +264,7 @@ pub fn noise(seed: u64, len: usize) -> Vec<u8> {
     bytes
 }
 
-pub fn files_below(folder: &Path) -> Vec<PathBuf> {
+pub(crate) fn files_below(folder: &Path) -> Vec<PathBuf> {
     let Ok(entries) = fs::read_dir(folder) else {
         return Vec::new();
     };
