@@ -1,0 +1,154 @@
+//! One connection to either database, and what it is told when it is opened.
+
+use std::{path::Path, time::Duration};
+
+use diesel::{
+    PgConnection, SqliteConnection,
+    connection::{AnsiTransactionManager, SimpleConnection, TransactionManager},
+    prelude::*,
+    r2d2::R2D2Connection,
+    result::{ConnectionError, QueryResult},
+    sql_types::Text,
+};
+use thiserror::Error;
+
+use crate::address::{PostgresAddress, SqliteAddress};
+
+/// A connection to one of the databases. Diesel derives what lets one query be written for both.
+#[derive(diesel::MultiConnection)]
+pub(crate) enum AnyConnection {
+    /// A file.
+    Sqlite(SqliteConnection),
+    /// A server.
+    Postgres(PgConnection),
+}
+
+/// A connection could not be opened. Holds no secret.
+#[derive(Debug, Error)]
+pub enum ConnectError {
+    /// The SQLite file can't be opened or set up.
+    #[error("the SQLite file {path} can't be opened: {reason}")]
+    Sqlite {
+        /// The file.
+        path: String,
+        /// What SQLite says.
+        reason: String,
+    },
+    /// The PostgreSQL server can't be reached, or refuses.
+    #[error("PostgreSQL at {address} can't be reached: {reason}")]
+    Postgres {
+        /// The server, without the password.
+        address: String,
+        /// What the client library or the server says.
+        reason: String,
+    },
+    /// The connection was opened before its server went away.
+    #[error("the connection is older than the last loss of the server")]
+    Outlived,
+}
+
+/// What a connection to SQLite is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Role {
+    /// Only reads.
+    Reader,
+    /// Reads and writes.
+    Writer,
+}
+
+#[derive(QueryableByName)]
+struct JournalMode {
+    #[diesel(sql_type = Text)]
+    journal_mode: String,
+}
+
+impl AnyConnection {
+    /// Opens an SQLite file, and makes it if it is not there.
+    pub(crate) fn to_sqlite(address: &SqliteAddress, role: Role, lock_timeout: Duration) -> Result<Self, ConnectError> {
+        let failed = |reason: &dyn std::fmt::Display| ConnectError::Sqlite {
+            path: address.path().display().to_string(),
+            reason: reason.to_string(),
+        };
+        let mut connection =
+            SqliteConnection::establish(&address.file_name()).map_err(|error| failed(&plain(&error)))?;
+        set_up_sqlite(&mut connection, role, lock_timeout).map_err(|error| failed(&error))?;
+        let mode: JournalMode = diesel::sql_query("PRAGMA journal_mode")
+            .get_result(&mut connection)
+            .map_err(|error| failed(&error))?;
+        if mode.journal_mode != "wal" {
+            return Err(failed(&"its file system does not support write-ahead logging"));
+        }
+        Ok(Self::Sqlite(connection))
+    }
+
+    /// Connects to a PostgreSQL server.
+    pub(crate) fn to_postgres(address: &PostgresAddress) -> Result<Self, ConnectError> {
+        let failed = |reason: &str| ConnectError::Postgres {
+            address: address.to_string(),
+            reason: address.without_secrets(reason),
+        };
+        let mut connection =
+            PgConnection::establish(&address.connection_url()).map_err(|error| failed(&plain(&error)))?;
+        // Conditional updates rely on seeing what was committed while they waited for a row.
+        connection
+            .batch_execute("SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL READ COMMITTED")
+            .map_err(|error| failed(&error.to_string()))?;
+        Ok(Self::Postgres(connection))
+    }
+
+    /// Begins a transaction that writes. On SQLite it takes the write lock at once: a transaction that begins by
+    /// reading can't take it later when somebody else wrote in between.
+    pub(crate) fn begin_write(&mut self) -> QueryResult<()> {
+        match self {
+            Self::Sqlite(connection) => AnsiTransactionManager::begin_transaction_sql(connection, "BEGIN IMMEDIATE"),
+            Self::Postgres(connection) => AnsiTransactionManager::begin_transaction(connection),
+        }
+    }
+
+    /// Begins a savepoint within a transaction.
+    pub(crate) fn begin_savepoint(&mut self) -> QueryResult<()> {
+        <Self as TransactionManager<Self>>::begin_transaction(self)
+    }
+
+    /// Keeps what was done since the last begin.
+    pub(crate) fn commit(&mut self) -> QueryResult<()> {
+        <Self as TransactionManager<Self>>::commit_transaction(self)
+    }
+
+    /// Undoes what was done since the last begin.
+    pub(crate) fn roll_back(&mut self) -> QueryResult<()> {
+        <Self as TransactionManager<Self>>::rollback_transaction(self)
+    }
+
+    /// Whether the connection can't be used any more: its server is gone, or a transaction could not be ended.
+    pub(crate) fn is_lost(&mut self) -> bool {
+        R2D2Connection::is_broken(self)
+    }
+}
+
+/// The busy timeout comes first, because switching to WAL takes a lock. `FULL` syncs the log before a commit is answered.
+fn set_up_sqlite(connection: &mut SqliteConnection, role: Role, lock_timeout: Duration) -> QueryResult<()> {
+    connection.batch_execute(&format!(
+        "PRAGMA busy_timeout = {}; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; \
+         PRAGMA trusted_schema = OFF;",
+        lock_timeout.as_millis()
+    ))?;
+    match role {
+        Role::Reader => connection.batch_execute("PRAGMA query_only = ON"),
+        Role::Writer => Ok(()),
+    }
+}
+
+fn plain(error: &ConnectionError) -> String {
+    match error {
+        ConnectionError::BadConnection(reason) => reason.trim_end().to_owned(),
+        other => other.to_string(),
+    }
+}
+
+/// The path of a file that lies beside another one and is named after it.
+pub(crate) fn beside(path: &Path, suffix: &str) -> std::path::PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
+}

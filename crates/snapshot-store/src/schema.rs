@@ -1,0 +1,121 @@
+//! The tables, as both databases have them. What the columns hold is written in the migrations.
+
+use diesel::{define_sql_function, sql_types::Text, table};
+
+table! {
+    organizations (id) {
+        id -> Binary,
+        name -> Text,
+        created_at -> BigInt,
+    }
+}
+
+table! {
+    account_organizations (account_id, organization_id) {
+        account_id -> Binary,
+        organization_id -> Binary,
+        position -> BigInt,
+    }
+}
+
+table! {
+    tokens (id) {
+        id -> Binary,
+        account_id -> Binary,
+        name -> Text,
+        hash -> Binary,
+        created_at -> BigInt,
+        revoked_at -> Nullable<BigInt>,
+    }
+}
+
+table! {
+    volumes (organization_id, created_at, id) {
+        id -> Binary,
+        organization_id -> Binary,
+        name -> Text,
+        tags -> Text,
+        size_bytes -> BigInt,
+        volume_type -> Text,
+        path -> Nullable<Binary>,
+        base_snapshot_id -> Nullable<Binary>,
+        created_at -> BigInt,
+        modified_at -> BigInt,
+        state -> Text,
+        copies -> BigInt,
+        error_reason -> Nullable<Text>,
+        revision -> BigInt,
+    }
+}
+
+table! {
+    snapshots (organization_id, created_at, id) {
+        id -> Binary,
+        organization_id -> Binary,
+        domain_id -> Binary,
+        name -> Text,
+        tags -> Text,
+        base_volume_id -> Binary,
+        base_volume_name -> Text,
+        size_bytes -> BigInt,
+        volume_type -> Text,
+        created_at -> BigInt,
+        modified_at -> BigInt,
+        state -> Text,
+        digest -> Nullable<Text>,
+        stored_bytes -> Nullable<BigInt>,
+        error_reason -> Nullable<Text>,
+        revision -> BigInt,
+    }
+}
+
+table! {
+    tasks (id) {
+        id -> Binary,
+        organization_id -> Binary,
+        kind -> Text,
+        snapshot_id -> Nullable<Binary>,
+        volume_id -> Nullable<Binary>,
+        domain_id -> Nullable<Binary>,
+        request_id -> Binary,
+        created_at -> BigInt,
+        ended_at -> Nullable<BigInt>,
+        state -> Text,
+        instance_id -> Nullable<Binary>,
+        lease_expires_at -> Nullable<BigInt>,
+        cancel_requested -> Bool,
+        done_bytes -> BigInt,
+        total_bytes -> BigInt,
+        epoch -> BigInt,
+    }
+}
+
+table! {
+    packs (id) {
+        id -> Binary,
+        domain_id -> Binary,
+        size_bytes -> BigInt,
+        chunks -> BigInt,
+    }
+}
+
+table! {
+    volume_totals (organization_id) {
+        organization_id -> Binary,
+        total -> BigInt,
+    }
+}
+
+table! {
+    snapshot_totals (organization_id) {
+        organization_id -> Binary,
+        total -> BigInt,
+    }
+}
+
+diesel::allow_tables_to_appear_in_same_query!(tokens, account_organizations);
+
+define_sql_function! {
+    /// Where a text begins in another one, counted from 1; 0 when it is not in it.
+    fn instr(haystack: Text, needle: Text) -> Integer;
+}

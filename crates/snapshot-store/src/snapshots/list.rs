@@ -1,0 +1,112 @@
+//! Lists of snapshots.
+
+use diesel::{dsl::count_star, prelude::*};
+use snapshot_domain::ports::{Slice, SnapshotCursor, SnapshotQuery};
+
+use super::{AnyConnection, MultiBackend, Outcome, SnapshotRow};
+use crate::{
+    columns::{self, id_column},
+    list::{self, Listing, Place},
+    schema::{instr, snapshot_totals, snapshots},
+};
+
+pub(super) fn page(
+    connection: &mut AnyConnection,
+    query: &SnapshotQuery,
+    slice: Slice<SnapshotCursor>,
+) -> Outcome<Vec<SnapshotRow>> {
+    let after = slice
+        .after
+        .map(|cursor| (cursor.created_at.as_micros(), id_column(cursor.id.as_uuid())));
+    list::page(connection, query, &query.scope, after.as_ref(), slice.skip, slice.limit)
+}
+
+pub(super) fn count(connection: &mut AnyConnection, query: &SnapshotQuery) -> Outcome<i64> {
+    let everything = *query == SnapshotQuery::all(query.scope.clone());
+    let mut sum = 0;
+    for organization in list::distinct(&query.scope) {
+        sum += if everything {
+            snapshot_totals::table
+                .filter(snapshot_totals::organization_id.eq(&organization))
+                .select(snapshot_totals::total)
+                .first(connection)
+                .optional()?
+                .unwrap_or(0)
+        } else {
+            matching(query, &organization)
+                .select(count_star())
+                .first::<i64>(connection)?
+        };
+    }
+    Ok(sum)
+}
+
+impl Listing for SnapshotQuery {
+    type Row = SnapshotRow;
+
+    fn place(row: &SnapshotRow) -> Place {
+        (row.created_at, row.id.clone())
+    }
+
+    fn rows(
+        &self,
+        connection: &mut AnyConnection,
+        organization: &[u8],
+        after: Option<&Place>,
+        skip: i64,
+        limit: i64,
+    ) -> Outcome<Vec<SnapshotRow>> {
+        let rows = ordered(self, organization, after)
+            .limit(limit)
+            .offset(skip)
+            .select(SnapshotRow::as_select())
+            .load(connection)?;
+        Ok(rows)
+    }
+
+    fn places(
+        &self,
+        connection: &mut AnyConnection,
+        organization: &[u8],
+        after: Option<&Place>,
+        limit: i64,
+    ) -> Outcome<Vec<Place>> {
+        let places = ordered(self, organization, after)
+            .limit(limit)
+            .select((snapshots::created_at, snapshots::id))
+            .load(connection)?;
+        Ok(places)
+    }
+}
+
+type Matching<'a> = snapshots::BoxedQuery<'a, MultiBackend>;
+
+fn ordered<'a>(query: &'a SnapshotQuery, organization: &'a [u8], after: Option<&'a Place>) -> Matching<'a> {
+    let mut rows = matching(query, organization);
+    if let Some((created_at, id)) = after {
+        // The first condition is implied by the second, but only the first one is a range of the index.
+        rows = rows
+            .filter(snapshots::created_at.ge(created_at))
+            .filter(snapshots::created_at.gt(created_at).or(snapshots::id.gt(id)));
+    }
+    rows.order((snapshots::created_at, snapshots::id))
+}
+
+fn matching<'a>(query: &'a SnapshotQuery, organization: &'a [u8]) -> Matching<'a> {
+    let mut rows = snapshots::table
+        .filter(snapshots::organization_id.eq(organization))
+        .into_boxed::<MultiBackend>();
+    if let Some(name) = &query.name {
+        rows = rows.filter(snapshots::name.eq(name.as_str()));
+    }
+    for tag in &query.tags {
+        rows = rows.filter(instr(snapshots::tags, columns::tag_in_column(tag)).gt(0));
+    }
+    if let Some(volume) = query.base_volume {
+        rows = rows.filter(snapshots::base_volume_id.eq(id_column(volume.as_uuid())));
+    }
+    if let Some(state) = query.state {
+        rows = rows.filter(snapshots::state.eq(state.as_str()));
+    }
+    rows
+}

@@ -1,0 +1,197 @@
+//! Snapshots: [`SnapshotRepository`].
+
+mod list;
+mod row;
+
+use diesel::{dsl::sql, prelude::*, sql_types::Bool};
+use snapshot_domain::{
+    Error, Lease, OrganizationId, Resource, Result, Scope, Snapshot, SnapshotId, Task, TaskOutcome, Timestamp, Volume,
+    VolumeId,
+    ports::{Slice, SnapshotCursor, SnapshotQuery, SnapshotRepository},
+};
+use uuid::Uuid;
+
+use self::row::SnapshotRow;
+use crate::{
+    Store,
+    columns::{self, id_column, number_column},
+    connection::{AnyConnection, MultiBackend},
+    failure::{Failure, Outcome, refused},
+    schema::snapshots,
+    tasks::{self, TaskRow},
+    volumes,
+};
+
+impl SnapshotRepository for Store {
+    fn begin(&self, snapshot: &Snapshot, task: &Task, volume: &Volume) -> Result<()> {
+        let row = SnapshotRow::try_from(snapshot)?;
+        let task = TaskRow::try_from(task)?;
+        let volume_id = id_column(volume.id().as_uuid());
+        let volume_revision = number_column("volume", volume.revision().as_u64())?;
+        self.write(move |connection| {
+            insert(connection, &row)?;
+            tasks::insert(connection, &task)?;
+            volumes::begin_copy(connection, &volume_id, volume_revision)
+        })
+    }
+
+    fn find(&self, scope: &Scope, id: SnapshotId) -> Result<Snapshot> {
+        match self.get(id) {
+            Ok(snapshot) if !scope.covers(snapshot.organization()) => Err(not_found(id.as_uuid())),
+            result => result,
+        }
+    }
+
+    fn get(&self, id: SnapshotId) -> Result<Snapshot> {
+        let key = id_column(id.as_uuid());
+        let row = self.read(|connection| {
+            let row = snapshots::table
+                .filter(snapshots::id.eq(&key))
+                .select(SnapshotRow::as_select())
+                .first(connection)
+                .optional()?;
+            Ok(row)
+        })?;
+        row.ok_or_else(|| not_found(id.as_uuid()))?.try_into()
+    }
+
+    fn latest_available(&self, volume: VolumeId, domain: OrganizationId) -> Result<Option<Snapshot>> {
+        let volume = id_column(volume.as_uuid());
+        let domain = id_column(domain.as_uuid());
+        let row = self.read(|connection| {
+            let row = latest_available(&volume, &domain)
+                .select(SnapshotRow::as_select())
+                .first(connection)
+                .optional()?;
+            Ok(row)
+        })?;
+        row.map(Snapshot::try_from).transpose()
+    }
+
+    fn list(&self, query: &SnapshotQuery, slice: Slice<SnapshotCursor>) -> Result<Vec<Snapshot>> {
+        let rows = self.read(|connection| list::page(connection, query, slice))?;
+        rows.into_iter().map(Snapshot::try_from).collect()
+    }
+
+    fn count(&self, query: &SnapshotQuery) -> Result<u64> {
+        let count = self.read(|connection| list::count(connection, query))?;
+        columns::number("snapshot total", count)
+    }
+
+    fn update(&self, snapshot: &Snapshot) -> Result<()> {
+        let row = SnapshotRow::try_from(snapshot)?;
+        self.write(move |connection| replace(connection, &row))
+    }
+
+    fn finish_capture(&self, lease: &Lease, snapshot: &Snapshot, outcome: TaskOutcome, now: Timestamp) -> Result<()> {
+        let lease = *lease;
+        let row = SnapshotRow::try_from(snapshot)?;
+        self.write(move |connection| {
+            tasks::end_unless_cancelled(connection, &lease, outcome, now)?;
+            replace(connection, &row)?;
+            volumes::end_copy(connection, &row.base_volume_id)
+        })
+    }
+
+    fn cancel(&self, snapshot: &Snapshot) -> Result<()> {
+        let row = SnapshotRow::try_from(snapshot)?;
+        self.write(move |connection| {
+            tasks::call_off_capture_of(connection, &row.id)?;
+            remove(connection, &row)?;
+            volumes::end_copy(connection, &row.base_volume_id)
+        })
+    }
+
+    fn delete(&self, snapshot: &Snapshot, forget: &Task) -> Result<()> {
+        let row = SnapshotRow::try_from(snapshot)?;
+        let forget = TaskRow::try_from(forget)?;
+        self.write(move |connection| {
+            remove(connection, &row)?;
+            tasks::insert(connection, &forget)
+        })
+    }
+}
+
+/// Keeps a snapshot from being deleted until the transaction ends.
+///
+/// The update changes nothing, but takes the row's lock on either database, and tells whether there is a row.
+pub(crate) fn hold(connection: &mut AnyConnection, id: SnapshotId) -> Outcome<()> {
+    let row = snapshots::table.filter(snapshots::id.eq(id_column(id.as_uuid())));
+    let held = diesel::update(row)
+        .set(snapshots::revision.eq(snapshots::revision))
+        .execute(connection)?;
+    if held == 1 {
+        Ok(())
+    } else {
+        Err(not_found(id.as_uuid()).into())
+    }
+}
+
+fn insert(connection: &mut AnyConnection, row: &SnapshotRow) -> Outcome<()> {
+    diesel::insert_into(snapshots::table)
+        .values(row)
+        .execute(connection)
+        .map_err(|error| refused(error, Resource::Snapshot, &row.id, &row.organization_id))?;
+    Ok(())
+}
+
+/// Replaces a row by its next revision.
+fn replace(connection: &mut AnyConnection, row: &SnapshotRow) -> Outcome<()> {
+    let previous = snapshots::table
+        .filter(snapshots::id.eq(&row.id))
+        .filter(snapshots::revision.eq(row.revision - 1));
+    let replaced = diesel::update(previous)
+        .set(row)
+        .execute(connection)
+        .map_err(|error| refused(error, Resource::Snapshot, &row.id, &row.organization_id))?;
+    if replaced == 1 {
+        Ok(())
+    } else {
+        Err(stale_or_gone(connection, &row.id)?)
+    }
+}
+
+/// Removes a row that is stored at exactly this revision.
+fn remove(connection: &mut AnyConnection, row: &SnapshotRow) -> Outcome<()> {
+    let present = snapshots::table
+        .filter(snapshots::id.eq(&row.id))
+        .filter(snapshots::revision.eq(row.revision));
+    let removed = diesel::delete(present).execute(connection)?;
+    if removed == 1 {
+        Ok(())
+    } else {
+        Err(stale_or_gone(connection, &row.id)?)
+    }
+}
+
+/// The literal state is what lets the databases use the index that only has `available` snapshots.
+fn latest_available<'a>(volume: &'a [u8], domain: &'a [u8]) -> snapshots::BoxedQuery<'a, MultiBackend> {
+    snapshots::table
+        .filter(snapshots::base_volume_id.eq(volume))
+        .filter(snapshots::domain_id.eq(domain))
+        .filter(sql::<Bool>("state = 'available'"))
+        .order((snapshots::created_at.desc(), snapshots::id.desc()))
+        .into_boxed()
+}
+
+fn stale_or_gone(connection: &mut AnyConnection, id: &[u8]) -> Outcome<Failure> {
+    let there: i64 = snapshots::table
+        .filter(snapshots::id.eq(id))
+        .count()
+        .get_result(connection)?;
+    let error = if there == 0 {
+        not_found(columns::id("snapshot", id)?)
+    } else {
+        Error::Stale {
+            resource: Resource::Snapshot,
+        }
+    };
+    Ok(error.into())
+}
+
+fn not_found(id: Uuid) -> Error {
+    Error::NotFound {
+        resource: Resource::Snapshot,
+        id,
+    }
+}

@@ -1,0 +1,159 @@
+//! The store as the rest of the service sees it.
+
+use std::{sync::Arc, time::Duration};
+
+use diesel::prelude::*;
+use snapshot_domain::{Error, Result};
+use thiserror::Error as ThisError;
+
+use crate::{
+    ConnectError, InvalidUrl, MigrateError,
+    address::Address,
+    connection::{AnyConnection, Role},
+    failure::{Failure, Outcome},
+    migrate::{lock_beside, migrate},
+    pool::Pool,
+    schema::organizations,
+    writer::Writer,
+};
+
+/// The rows of the service: every repository of the domain. A clone is another handle to the same connections.
+#[derive(Clone)]
+pub struct Store(Arc<Database>);
+
+struct Database {
+    address: Address,
+    options: StoreOptions,
+    /// For reads; on PostgreSQL for writes too.
+    pool: Pool,
+    /// On SQLite, what writes.
+    writer: Option<Writer>,
+}
+
+/// How a store uses its database.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StoreOptions {
+    /// The most connections at once; on SQLite the most readers.
+    pub connections: u32,
+    /// How long a call waits for a free connection before it is refused.
+    pub connection_timeout: Duration,
+    /// How many writes may wait for the disk before more are refused. Only for SQLite.
+    pub queued_writes: usize,
+    /// How long to wait while another process writes to the file. Only for SQLite.
+    pub lock_timeout: Duration,
+}
+
+impl Default for StoreOptions {
+    fn default() -> Self {
+        Self {
+            connections: 16,
+            connection_timeout: Duration::from_secs(3),
+            queued_writes: 4096,
+            lock_timeout: Duration::from_secs(30),
+        }
+    }
+}
+
+/// A store could not be opened. Holds no secret.
+#[derive(Debug, ThisError)]
+pub enum OpenError {
+    /// The URL names no database.
+    #[error(transparent)]
+    Url(#[from] InvalidUrl),
+    /// The database can't be opened.
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
+    /// The lock file beside an SQLite file can't be used.
+    #[error(transparent)]
+    Lock(#[from] MigrateError),
+    /// The thread that writes to SQLite can't be started.
+    #[error("the thread that writes to the database can't be started")]
+    Thread(#[source] std::io::Error),
+}
+
+impl Store {
+    /// Opens the database that a URL names: `sqlite:///path`, `sqlite:path`, a plain path, `postgres://…` or
+    /// `postgresql://…`. An SQLite file that is not there is made. Tables are made by [`migrate`](Self::migrate).
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError`] when the URL names no database, or the database can't be opened or reached now.
+    pub fn open(url: &str, options: StoreOptions) -> Result<Self, OpenError> {
+        let address = Address::parse(url)?;
+        let writer = match &address {
+            Address::Sqlite(address) => {
+                // Two that switch a new file to write-ahead logging at once would disturb each other.
+                let _lock = lock_beside(address.path())?;
+                AnyConnection::to_sqlite(address, Role::Writer, options.lock_timeout)?;
+                Some(Writer::start(address.clone(), options).map_err(OpenError::Thread)?)
+            }
+            Address::Postgres(address) => {
+                AnyConnection::to_postgres(address)?;
+                None
+            }
+        };
+        let pool = Pool::new(address.clone(), options);
+        Ok(Self(Arc::new(Database {
+            address,
+            options,
+            pool,
+            writer,
+        })))
+    }
+
+    /// Makes the tables, or brings them up to date. Returns how many migrations that took. Any number of processes may do
+    /// this at once.
+    ///
+    /// # Errors
+    ///
+    /// [`MigrateError`]; the tables are as they were then.
+    pub fn migrate(&self) -> Result<usize, MigrateError> {
+        migrate(&self.0.address, &self.0.options)
+    }
+
+    /// Reads a row, to see whether the database answers.
+    ///
+    /// # Errors
+    ///
+    /// [`Unavailable`](Error::Unavailable) when it does not, or has no tables yet.
+    pub fn ping(&self) -> Result<()> {
+        self.read(|connection| {
+            let any: Option<Vec<u8>> = organizations::table
+                .select(organizations::id)
+                .first(connection)
+                .optional()?;
+            drop(any);
+            Ok(())
+        })
+    }
+
+    /// Whether reads of single rows and pages take microseconds, so that a web server may do them on its own thread. True
+    /// for a local file, false for a server that has to be asked.
+    pub fn reads_are_short(&self) -> bool {
+        self.0.writer.is_some()
+    }
+
+    /// Runs queries that only read.
+    pub(crate) fn read<T>(&self, queries: impl Fn(&mut AnyConnection) -> Outcome<T>) -> Result<T> {
+        self.0.pool.read(queries).map_err(Error::from)
+    }
+
+    /// Runs queries in a transaction that is durable when this returns.
+    pub(crate) fn write<T: Send + 'static>(
+        &self,
+        queries: impl FnOnce(&mut AnyConnection) -> Outcome<T> + Send + 'static,
+    ) -> Result<T> {
+        self.try_write(queries).map_err(Error::from)
+    }
+
+    /// As [`write`](Self::write), for callers who look at the database's own errors.
+    pub(crate) fn try_write<T: Send + 'static>(
+        &self,
+        queries: impl FnOnce(&mut AnyConnection) -> Outcome<T> + Send + 'static,
+    ) -> Result<T, Failure> {
+        match &self.0.writer {
+            Some(writer) => writer.write(queries),
+            None => self.0.pool.transaction(queries),
+        }
+    }
+}

@@ -1,0 +1,264 @@
+//! Tasks: [`TaskQueue`].
+
+mod claim;
+mod row;
+
+use std::collections::HashMap;
+
+use diesel::prelude::*;
+use snapshot_domain::{
+    Error, InstanceId, Lease, Progress, Resource, Result, SnapshotId, Task, TaskId, TaskOutcome, TaskStateName,
+    Timestamp, VolumeId,
+    ports::{Renewal, TaskQueue},
+};
+
+pub(crate) use self::row::TaskRow;
+use self::row::kind;
+use crate::{
+    Store,
+    columns::{id, id_column, number_column},
+    connection::AnyConnection,
+    failure::{Outcome, refused},
+    schema::tasks,
+};
+
+/// How many ids are put into one query; both databases limit the number of parameters.
+const IDS_AT_ONCE: usize = 1000;
+
+/// The states that queries name.
+mod state {
+    use super::TaskStateName;
+
+    pub(super) const PENDING: &str = TaskStateName::Pending.as_str();
+    pub(super) const RUNNING: &str = TaskStateName::Running.as_str();
+}
+
+impl TaskQueue for Store {
+    fn claim(&self, instance: InstanceId, now: Timestamp, expires_at: Timestamp) -> Result<Option<Task>> {
+        let claimed = self.write(move |connection| {
+            let Some(id) = claim::next(connection, now.as_micros())? else {
+                return Ok(None);
+            };
+            let task = tasks::table.find(id);
+            diesel::update(task.clone())
+                .set((
+                    tasks::state.eq(state::RUNNING),
+                    tasks::instance_id.eq(id_column(instance.as_uuid())),
+                    tasks::lease_expires_at.eq(expires_at.as_micros()),
+                    tasks::epoch.eq(tasks::epoch + 1),
+                ))
+                .execute(connection)?;
+            Ok(Some(task.select(TaskRow::as_select()).first(connection)?))
+        })?;
+        claimed.map(Task::try_from).transpose()
+    }
+
+    fn renew(&self, lease: &Lease, progress: Progress, expires_at: Timestamp) -> Result<Renewal> {
+        let lease = *lease;
+        let done_bytes = number_column("task", progress.done_bytes)?;
+        let total_bytes = number_column("task", progress.total_bytes)?;
+        let epoch = number_column("task", lease.epoch)?;
+        self.write(move |connection| {
+            let renewed = diesel::update(tasks::table)
+                .filter(held(id_column(lease.task.as_uuid()), epoch))
+                .set((
+                    tasks::lease_expires_at.eq(expires_at.as_micros()),
+                    tasks::done_bytes.eq(done_bytes),
+                    tasks::total_bytes.eq(total_bytes),
+                ))
+                .execute(connection)?;
+            only_if_held(renewed)?;
+            Ok(if is_cancelled(connection, &lease)? {
+                Renewal::Cancelled
+            } else {
+                Renewal::Continue
+            })
+        })
+    }
+
+    fn put_back(&self, lease: &Lease) -> Result<()> {
+        let lease = *lease;
+        let epoch = number_column("task", lease.epoch)?;
+        self.write(move |connection| {
+            let put_back = diesel::update(tasks::table)
+                .filter(held(id_column(lease.task.as_uuid()), epoch))
+                .set((
+                    tasks::state.eq(state::PENDING),
+                    tasks::instance_id.eq(None::<Vec<u8>>),
+                    tasks::lease_expires_at.eq(None::<i64>),
+                ))
+                .execute(connection)?;
+            only_if_held(put_back)
+        })
+    }
+
+    fn put_back_all(&self, instance: InstanceId) -> Result<u64> {
+        let put_back = self.write(move |connection| {
+            let left = tasks::table
+                .filter(tasks::ended_at.is_null())
+                .filter(tasks::state.eq(state::RUNNING))
+                .filter(tasks::instance_id.eq(id_column(instance.as_uuid())));
+            let put_back = diesel::update(left)
+                .set((
+                    tasks::state.eq(state::PENDING),
+                    tasks::instance_id.eq(None::<Vec<u8>>),
+                    tasks::lease_expires_at.eq(None::<i64>),
+                ))
+                .execute(connection)?;
+            Ok(put_back)
+        })?;
+        Ok(put_back as u64)
+    }
+
+    fn finish(&self, lease: &Lease, outcome: TaskOutcome, now: Timestamp) -> Result<()> {
+        let lease = *lease;
+        self.write(move |connection| end(connection, &lease, outcome, now))
+    }
+
+    fn get(&self, id: TaskId) -> Result<Task> {
+        let key = id_column(id.as_uuid());
+        let row = self.read(|connection| {
+            let row = tasks::table
+                .find(&key)
+                .select(TaskRow::as_select())
+                .first(connection)
+                .optional()?;
+            Ok(row)
+        })?;
+        let row: TaskRow = row.ok_or(Error::NotFound {
+            resource: Resource::Task,
+            id: id.as_uuid(),
+        })?;
+        row.try_into()
+    }
+
+    fn captures_of(&self, snapshots: &[SnapshotId]) -> Result<Vec<(SnapshotId, Progress)>> {
+        let mut captures = Vec::new();
+        for ids in snapshots.chunks(IDS_AT_ONCE) {
+            let ids: Vec<_> = ids.iter().map(|id| id_column(id.as_uuid())).collect();
+            let rows: Vec<(Option<Vec<u8>>, i64, i64)> = self.read(|connection| {
+                let rows = tasks::table
+                    .filter(tasks::ended_at.is_null())
+                    .filter(tasks::kind.eq(kind::CAPTURE))
+                    .filter(tasks::snapshot_id.eq_any(&ids))
+                    .select((tasks::snapshot_id, tasks::done_bytes, tasks::total_bytes))
+                    .load(connection)?;
+                Ok(rows)
+            })?;
+            for (snapshot, done_bytes, total_bytes) in rows {
+                let snapshot = SnapshotId::new(id("task", &snapshot.unwrap_or_default())?);
+                captures.push((snapshot, row::progress(done_bytes, total_bytes)?));
+            }
+        }
+        Ok(captures)
+    }
+
+    fn work_on(&self, volumes: &[VolumeId]) -> Result<Vec<(VolumeId, Progress)>> {
+        let mut latest = HashMap::new();
+        for ids in volumes.chunks(IDS_AT_ONCE) {
+            let ids: Vec<_> = ids.iter().map(|id| id_column(id.as_uuid())).collect();
+            let rows: Vec<(Option<Vec<u8>>, i64, i64)> = self.read(|connection| {
+                let rows = tasks::table
+                    .filter(tasks::ended_at.is_null())
+                    .filter(tasks::cancel_requested.eq(false))
+                    .filter(tasks::kind.eq(kind::CAPTURE).or(tasks::kind.eq(kind::RESTORE)))
+                    .filter(tasks::volume_id.eq_any(&ids))
+                    .order((tasks::created_at, tasks::id))
+                    .select((tasks::volume_id, tasks::done_bytes, tasks::total_bytes))
+                    .load(connection)?;
+                Ok(rows)
+            })?;
+            for (volume, done_bytes, total_bytes) in rows {
+                let volume = VolumeId::new(id("task", &volume.unwrap_or_default())?);
+                latest.insert(volume, row::progress(done_bytes, total_bytes)?);
+            }
+        }
+        Ok(latest.into_iter().collect())
+    }
+}
+
+/// Stores a new task.
+pub(crate) fn insert(connection: &mut AnyConnection, row: &TaskRow) -> Outcome<()> {
+    diesel::insert_into(tasks::table)
+        .values(row)
+        .execute(connection)
+        .map_err(|error| refused(error, Resource::Task, &row.id, &row.organization_id))?;
+    Ok(())
+}
+
+/// Ends a task that runs under this lease and was not called off.
+pub(crate) fn end_unless_cancelled(
+    connection: &mut AnyConnection,
+    lease: &Lease,
+    outcome: TaskOutcome,
+    now: Timestamp,
+) -> Outcome<()> {
+    // Ending it first takes the row's lock, so that nobody can call it off between the two.
+    end(connection, lease, outcome, now)?;
+    if is_cancelled(connection, lease)? {
+        return Err(Error::LeaseLost.into());
+    }
+    Ok(())
+}
+
+/// Calls the copy into a snapshot off, if it has not ended.
+pub(crate) fn call_off_capture_of(connection: &mut AnyConnection, snapshot: &[u8]) -> Outcome<()> {
+    let capture = tasks::table
+        .filter(tasks::ended_at.is_null())
+        .filter(tasks::kind.eq(kind::CAPTURE))
+        .filter(tasks::snapshot_id.eq(snapshot));
+    diesel::update(capture)
+        .set(tasks::cancel_requested.eq(true))
+        .execute(connection)?;
+    Ok(())
+}
+
+fn end(connection: &mut AnyConnection, lease: &Lease, outcome: TaskOutcome, now: Timestamp) -> Outcome<()> {
+    let ended = match outcome {
+        TaskOutcome::Succeeded => TaskStateName::Succeeded,
+        TaskOutcome::Failed => TaskStateName::Failed,
+        TaskOutcome::Cancelled => TaskStateName::Cancelled,
+    };
+    let epoch = number_column("task", lease.epoch)?;
+    let changed = diesel::update(tasks::table)
+        .filter(held(id_column(lease.task.as_uuid()), epoch))
+        .set((
+            tasks::state.eq(ended.as_str()),
+            tasks::ended_at.eq(now.as_micros()),
+            tasks::instance_id.eq(None::<Vec<u8>>),
+            tasks::lease_expires_at.eq(None::<i64>),
+        ))
+        .execute(connection)?;
+    only_if_held(changed)?;
+    if outcome == TaskOutcome::Succeeded {
+        diesel::update(tasks::table.find(id_column(lease.task.as_uuid())))
+            .set(tasks::done_bytes.eq(tasks::total_bytes))
+            .execute(connection)?;
+    }
+    Ok(())
+}
+
+#[diesel::dsl::auto_type(no_type_alias)]
+fn held(id: Vec<u8>, epoch: i64) -> _ {
+    let running: &'static str = state::RUNNING;
+    tasks::id
+        .eq(id)
+        .and(tasks::epoch.eq(epoch))
+        .and(tasks::state.eq(running))
+}
+
+fn only_if_held(changed: usize) -> Outcome<()> {
+    if changed == 1 {
+        Ok(())
+    } else {
+        Err(Error::LeaseLost.into())
+    }
+}
+
+fn is_cancelled(connection: &mut AnyConnection, lease: &Lease) -> Outcome<bool> {
+    let cancelled = tasks::table
+        .find(id_column(lease.task.as_uuid()))
+        .select(tasks::cancel_requested)
+        .first(connection)?;
+    Ok(cancelled)
+}

@@ -1,0 +1,176 @@
+//! Tokens and the accounts they belong to: [`TokenRepository`].
+
+use std::collections::HashMap;
+
+use diesel::{dsl::max, prelude::*};
+use snapshot_domain::{
+    AccountId, Caller, Error, OrganizationId, Resource, Result, Timestamp, TokenHash, TokenId, TokenRecord,
+    ports::TokenRepository,
+};
+
+use crate::{
+    Store,
+    columns::{self, Nonsense, id_column},
+    connection::AnyConnection,
+    failure::{Outcome, refused},
+    organizations,
+    schema::{account_organizations, tokens},
+};
+
+const WHAT: &str = "token";
+
+#[derive(Queryable, Selectable, Insertable)]
+#[diesel(table_name = tokens)]
+#[diesel(treat_none_as_default_value = false)]
+struct TokenRow {
+    id: Vec<u8>,
+    account_id: Vec<u8>,
+    name: String,
+    hash: Vec<u8>,
+    created_at: i64,
+    revoked_at: Option<i64>,
+}
+
+impl TokenRepository for Store {
+    fn insert(&self, token: &TokenRecord) -> Result<()> {
+        let row = TokenRow {
+            id: id_column(token.id.as_uuid()),
+            account_id: id_column(token.account.as_uuid()),
+            name: token.name.as_str().to_owned(),
+            hash: token.hash.as_bytes().to_vec(),
+            created_at: token.created_at.as_micros(),
+            revoked_at: token.revoked_at.map(Timestamp::as_micros),
+        };
+        let mut organizations = token.organizations.clone();
+        self.write(move |connection| {
+            diesel::insert_into(tokens::table)
+                .values(&row)
+                .execute(connection)
+                .map_err(|error| refused(error, Resource::Token, &row.id, &row.id))?;
+            // Everybody takes the locks in the same order, so that nobody waits for somebody who waits.
+            organizations.sort_unstable();
+            for organization in organizations {
+                organizations::hold(connection, organization)?;
+                let organization = id_column(organization.as_uuid());
+                let there: i64 = account_organizations::table
+                    .find((&row.account_id, &organization))
+                    .count()
+                    .get_result(connection)?;
+                if there == 0 {
+                    admit(connection, &row.account_id, &organization)?;
+                }
+            }
+            Ok(())
+        })
+    }
+
+    fn list(&self) -> Result<Vec<TokenRecord>> {
+        let (rows, members) = self.read(|connection| {
+            let rows: Vec<TokenRow> = tokens::table
+                .order((tokens::created_at, tokens::id))
+                .select(TokenRow::as_select())
+                .load(connection)?;
+            let members: Vec<(Vec<u8>, Vec<u8>)> = account_organizations::table
+                .order((account_organizations::position, account_organizations::organization_id))
+                .select((
+                    account_organizations::account_id,
+                    account_organizations::organization_id,
+                ))
+                .load(connection)?;
+            Ok((rows, members))
+        })?;
+        let mut organizations: HashMap<Vec<u8>, Vec<OrganizationId>> = HashMap::new();
+        for (account, organization) in members {
+            let organization = OrganizationId::new(columns::id(WHAT, &organization)?);
+            organizations.entry(account).or_default().push(organization);
+        }
+        rows.into_iter()
+            .map(|row| {
+                let own = organizations.get(&row.account_id).cloned().unwrap_or_default();
+                record(&row, own)
+            })
+            .collect()
+    }
+
+    fn revoke(&self, id: TokenId, now: Timestamp) -> Result<()> {
+        let key = id_column(id.as_uuid());
+        self.write(move |connection| {
+            let valid = tokens::table.find(&key).filter(tokens::revoked_at.is_null());
+            let revoked = diesel::update(valid)
+                .set(tokens::revoked_at.eq(now.as_micros()))
+                .execute(connection)?;
+            if revoked == 1 {
+                return Ok(());
+            }
+            let there: i64 = tokens::table.find(&key).count().get_result(connection)?;
+            if there == 1 {
+                Ok(())
+            } else {
+                Err(Error::NotFound {
+                    resource: Resource::Token,
+                    id: id.as_uuid(),
+                }
+                .into())
+            }
+        })
+    }
+
+    fn caller(&self, hash: &TokenHash) -> Result<Option<Caller>> {
+        let hash = hash.as_bytes().to_vec();
+        let rows: Vec<(Vec<u8>, Vec<u8>, Vec<u8>)> = self.read(|connection| {
+            let same_account = account_organizations::account_id.eq(tokens::account_id);
+            let rows = tokens::table
+                .inner_join(account_organizations::table.on(same_account))
+                .filter(tokens::hash.eq(&hash))
+                .filter(tokens::revoked_at.is_null())
+                .order((account_organizations::position, account_organizations::organization_id))
+                .select((tokens::id, tokens::account_id, account_organizations::organization_id))
+                .load(connection)?;
+            Ok(rows)
+        })?;
+        let Some((token, account, _)) = rows.first() else {
+            return Ok(None);
+        };
+        Ok(Some(Caller {
+            token: TokenId::new(columns::id(WHAT, token)?),
+            account: AccountId::new(columns::id(WHAT, account)?),
+            organizations: rows
+                .iter()
+                .map(|(_, _, organization)| Ok(OrganizationId::new(columns::id(WHAT, organization)?)))
+                .collect::<Result<_>>()?,
+        }))
+    }
+}
+
+/// Lets an account act for one more organization, after those that it acts for already.
+fn admit(connection: &mut AnyConnection, account: &[u8], organization: &[u8]) -> Outcome<()> {
+    let last: Option<i64> = account_organizations::table
+        .filter(account_organizations::account_id.eq(account))
+        .select(max(account_organizations::position))
+        .first(connection)?;
+    diesel::insert_into(account_organizations::table)
+        .values((
+            account_organizations::account_id.eq(account),
+            account_organizations::organization_id.eq(organization),
+            account_organizations::position.eq(last.unwrap_or(0) + 1),
+        ))
+        .execute(connection)?;
+    Ok(())
+}
+
+fn record(row: &TokenRow, organizations: Vec<OrganizationId>) -> Result<TokenRecord> {
+    let hash: [u8; 32] = row
+        .hash
+        .as_slice()
+        .try_into()
+        .map_err(|_| Error::corrupt(WHAT, Nonsense::Hash(row.hash.len())))?;
+    Ok(TokenRecord {
+        id: TokenId::new(columns::id(WHAT, &row.id)?),
+        account: AccountId::new(columns::id(WHAT, &row.account_id)?),
+        organizations,
+        name: columns::name(WHAT, &row.name)?,
+        hash: TokenHash::from_bytes(hash),
+        created_at: columns::moment(WHAT, row.created_at)?,
+        revoked_at: row.revoked_at.map(|at| columns::moment(WHAT, at)).transpose()?,
+    })
+}

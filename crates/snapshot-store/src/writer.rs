@@ -1,0 +1,201 @@
+//! The one thread that writes to SQLite.
+//!
+//! SQLite takes one writer at a time, and each commit waits for the disk. So jobs queue while a commit runs, and the next
+//! commit takes all of them: the more callers wait, the more share a sync. No timer is involved; a job that comes alone
+//! is committed alone, at once.
+
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel},
+    thread::JoinHandle,
+};
+
+use snapshot_domain::Error;
+use thiserror::Error as ThisError;
+
+use crate::{
+    StoreOptions,
+    address::SqliteAddress,
+    connection::{AnyConnection, Role},
+    failure::{Failure, Outcome, Trouble},
+};
+
+/// The most jobs in one commit, so that the first one does not wait for ever.
+const MOST_JOBS: usize = 512;
+
+/// Hands jobs to the thread that writes. Dropping it waits until what is queued is committed.
+pub(crate) struct Writer {
+    queue: Option<SyncSender<Box<dyn Job>>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// Why a job was not even begun, or has no answer.
+#[derive(Debug, ThisError)]
+enum NotWritten {
+    #[error("too many writes are waiting already")]
+    QueueFull,
+    #[error("the thread that writes has ended")]
+    Gone,
+    #[error("the write panicked")]
+    Panicked,
+}
+
+/// Something to be written, and somebody who waits for it.
+trait Job: Send {
+    /// Does it.
+    fn run(&mut self, connection: &mut AnyConnection) -> Verdict;
+
+    /// Tells whoever waits how it went, now that the commit has ended.
+    fn answer(self: Box<Self>, commit: &Result<(), Trouble>);
+}
+
+/// What is to happen with what a job did.
+enum Verdict {
+    Keep,
+    /// Undo it. What the database said, if that is why.
+    Undo(Option<Trouble>),
+}
+
+struct Pending<T, W> {
+    work: Option<W>,
+    outcome: Outcome<T>,
+    reply: SyncSender<Outcome<T>>,
+}
+
+impl<T, W> Job for Pending<T, W>
+where
+    T: Send,
+    W: FnOnce(&mut AnyConnection) -> Outcome<T> + Send,
+{
+    fn run(&mut self, connection: &mut AnyConnection) -> Verdict {
+        if let Some(work) = self.work.take() {
+            // Whatever a panic leaves half done is rolled back with the savepoint.
+            self.outcome = catch_unwind(AssertUnwindSafe(|| work(connection)))
+                .unwrap_or_else(|_| Err(Error::unavailable(NotWritten::Panicked).into()));
+        }
+        match &self.outcome {
+            Ok(_) => Verdict::Keep,
+            Err(Failure::Refused(_)) => Verdict::Undo(None),
+            Err(Failure::Database(error)) => Verdict::Undo(Some(Trouble(error.to_string()))),
+        }
+    }
+
+    fn answer(self: Box<Self>, commit: &Result<(), Trouble>) {
+        let outcome = match commit {
+            Ok(()) => self.outcome,
+            // What the job saw in the lost transaction may not be true, so its own refusal is void too.
+            Err(trouble) => Err(Error::from(trouble.clone()).into()),
+        };
+        // Nobody waits any more if the caller's thread died.
+        let _ = self.reply.send(outcome);
+    }
+}
+
+impl Writer {
+    /// Starts the thread. The file is opened when the first job comes.
+    pub(crate) fn start(address: SqliteAddress, options: StoreOptions) -> std::io::Result<Self> {
+        let (queue, jobs) = sync_channel(options.queued_writes);
+        let mut batches = Batches {
+            address,
+            options,
+            connection: None,
+        };
+        let thread = std::thread::Builder::new()
+            .name("sqlite-writer".to_owned())
+            .spawn(move || {
+                while let Ok(first) = jobs.recv() {
+                    batches.commit(first, &jobs);
+                }
+            })?;
+        Ok(Self {
+            queue: Some(queue),
+            thread: Some(thread),
+        })
+    }
+
+    /// Runs queries in the next commit, and waits until it is on disk. Queries that fail are undone alone.
+    pub(crate) fn write<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut AnyConnection) -> Outcome<T> + Send + 'static,
+    ) -> Outcome<T> {
+        let (reply, answer) = sync_channel(1);
+        let job = Pending {
+            work: Some(work),
+            outcome: Err(Error::unavailable(NotWritten::Gone).into()),
+            reply,
+        };
+        let queue = self.queue.as_ref().ok_or_else(gone)?;
+        queue.try_send(Box::new(job)).map_err(|error| match error {
+            TrySendError::Full(_) => Error::unavailable(NotWritten::QueueFull),
+            TrySendError::Disconnected(_) => Error::unavailable(NotWritten::Gone),
+        })?;
+        answer.recv().map_err(|_| gone())?
+    }
+}
+
+fn gone() -> Failure {
+    Error::unavailable(NotWritten::Gone).into()
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        drop(self.queue.take());
+        if let Some(thread) = self.thread.take() {
+            // It panics only by a fault of its own, and then there is nothing left to wait for.
+            let _ = thread.join();
+        }
+    }
+}
+
+/// The thread's side.
+struct Batches {
+    address: SqliteAddress,
+    options: StoreOptions,
+    connection: Option<AnyConnection>,
+}
+
+impl Batches {
+    /// Commits a job and those that wait behind it, then answers all of them.
+    fn commit(&mut self, first: Box<dyn Job>, queue: &Receiver<Box<dyn Job>>) {
+        let mut batch = vec![first];
+        let committed = self.run(&mut batch, queue);
+        if let Err(trouble) = &committed {
+            // Whatever state the connection is in, closing it rolls back; the next batch opens a new one.
+            self.connection = None;
+            log::error!("{} writes were not committed: {trouble}", batch.len());
+        }
+        for job in batch {
+            job.answer(&committed);
+        }
+    }
+
+    fn run(&mut self, batch: &mut Vec<Box<dyn Job>>, queue: &Receiver<Box<dyn Job>>) -> Result<(), Trouble> {
+        let connection = match &mut self.connection {
+            Some(connection) => connection,
+            closed => closed.insert(
+                AnyConnection::to_sqlite(&self.address, Role::Writer, self.options.lock_timeout)
+                    .map_err(|error| Trouble(error.to_string()))?,
+            ),
+        };
+        connection.begin_write()?;
+        let mut next = batch.first_mut();
+        while let Some(job) = next {
+            connection.begin_savepoint()?;
+            match job.run(connection) {
+                Verdict::Keep => connection.commit()?,
+                // This fails when SQLite gave up the whole transaction, as it may when the disk is full.
+                Verdict::Undo(why) => connection
+                    .roll_back()
+                    .map_err(|error| why.unwrap_or_else(|| error.into()))?,
+            }
+            next = None;
+            if batch.len() < MOST_JOBS
+                && let Ok(job) = queue.try_recv()
+            {
+                batch.push(job);
+                next = batch.last_mut();
+            }
+        }
+        Ok(connection.commit()?)
+    }
+}
