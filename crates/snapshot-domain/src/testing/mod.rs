@@ -1,1 +1,35 @@
-//! Placeholder
+//! For tests: mocks, in-memory ports, builders, and the contract that every store has to pass.
+//!
+//! - [`InMemoryStore`], [`InMemoryVolumes`], [`InMemorySnapshotBytes`], [`ManualClock`] and [`SequentialIds`] are small
+//!   real implementations of all ports. Prefer them: a test then says what comes out, not what is called.
+//! - The mocks (`MockSnapshotRepository`, …, re-exported here from [`ports`](crate::ports)) are for what the others can't
+//!   do: let a port fail, or prove that something is not called.
+//! - [`a_volume`], [`a_snapshot`], [`a_task`], … build things to test with, and fill in what the test does not care about.
+//! - [`contract`] holds the rules of the repositories as functions, and
+//!   [`repository_contract!`](crate::repository_contract) makes a test of each.
+
+mod builders;
+mod bytes;
+mod clock;
+#[expect(
+    clippy::unwrap_used,
+    clippy::missing_panics_doc,
+    clippy::needless_pass_by_value,
+    reason = "a rule is the body of a test: it panics when it is broken"
+)]
+pub mod contract;
+mod memory;
+
+pub use builders::{
+    SnapshotBuilder, TaskBuilder, VolumeBuilder, a_caller, a_caller_of, a_capture, a_content, a_pack, a_request,
+    a_restore, a_snapshot, a_task, a_token_record, a_volume, an_instance, an_organization, an_organization_id, name,
+    size, tags,
+};
+pub use bytes::{InMemorySnapshotBytes, InMemoryVolumes};
+pub use clock::{ManualClock, SequentialIds, moment};
+pub use memory::InMemoryStore;
+
+pub use crate::ports::{
+    MockClock, MockIdSource, MockOrganizationRepository, MockPackRepository, MockReadAt, MockSnapshotBytes,
+    MockSnapshotRepository, MockStagedWrite, MockTaskQueue, MockTokenRepository, MockVolumeBytes, MockVolumeRepository,
+};

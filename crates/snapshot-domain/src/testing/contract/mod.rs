@@ -1,0 +1,231 @@
+//! What every store has to do, as rules: functions whose names are sentences, written once and run against each
+//! implementation.
+//!
+//! [`repository_contract!`](crate::repository_contract) makes one test of each rule. It takes the name of a module to put
+//! them in, and a function that makes an empty store, or `None` where there is nothing to make one with (no server, for
+//! example): then the test says on standard error that it was skipped.
+//!
+//! ```
+//! use snapshot_domain::{repository_contract, testing::InMemoryStore};
+//!
+//! repository_contract!(in_memory, || Some(InMemoryStore::default()));
+//! # fn main() {}
+//! ```
+
+pub mod access;
+pub mod captures;
+pub mod leases;
+pub mod packs;
+pub mod restores;
+pub mod snapshot_lists;
+pub mod snapshots;
+pub mod tasks;
+pub mod volume_lists;
+pub mod volumes;
+mod world;
+
+use std::io::Write;
+
+use crate::ports::{
+    OrganizationRepository, PackRepository, SnapshotRepository, TaskQueue, TokenRepository, VolumeRepository,
+};
+
+/// A store under test: all repositories over the same rows. It may own what has to go away after the test.
+pub trait Ports: Sync {
+    /// Organizations.
+    fn organizations(&self) -> &dyn OrganizationRepository;
+    /// Tokens.
+    fn tokens(&self) -> &dyn TokenRepository;
+    /// Volumes.
+    fn volumes(&self) -> &dyn VolumeRepository;
+    /// Snapshots.
+    fn snapshots(&self) -> &dyn SnapshotRepository;
+    /// Tasks.
+    fn tasks(&self) -> &dyn TaskQueue;
+    /// Packs.
+    fn packs(&self) -> &dyn PackRepository;
+}
+
+/// Runs one rule against a store, or says loudly that there is none.
+#[doc(hidden)]
+pub fn run<P: Ports>(name: &str, store: Option<P>, rule: fn(&dyn Ports)) {
+    if let Some(store) = store {
+        rule(&store);
+    } else {
+        // Not by a print macro: the test runner would hide it, and the skip would look like a pass.
+        let _ = writeln!(std::io::stderr(), "skipped, there is no store to run it on: {name}");
+    }
+}
+
+/// Makes a test of each rule of the [contract](crate::testing::contract): `repository_contract!(module, make)`, where
+/// `make` is a function that returns an empty store as `Some(impl Ports)`, or `None` when there is none to run on.
+#[macro_export]
+macro_rules! repository_contract {
+    ($module:ident, $make:expr) => {
+        mod $module {
+            #[allow(unused_imports, reason = "what makes the store may need none of it")]
+            use super::*;
+
+            $crate::repository_contract! {
+                @rules $make;
+                access {
+                    keeps_an_organization_as_it_was_stored,
+                    lists_organizations_oldest_first_with_ties_by_id,
+                    refuses_an_organization_whose_id_is_taken,
+                    keeps_a_token_as_it_was_stored,
+                    lists_tokens_oldest_first_with_ties_by_id,
+                    knows_nobody_by_an_unknown_token,
+                    lets_an_account_act_for_the_organizations_of_all_its_tokens,
+                    keeps_accounts_apart,
+                    refuses_a_token_whose_id_or_hash_is_taken,
+                    refuses_a_token_for_an_organization_that_is_not_there,
+                    takes_a_revoked_token_no_longer,
+                    keeps_the_first_moment_when_a_token_is_revoked_again,
+                    does_not_revoke_a_token_that_is_not_there,
+                    lets_only_one_of_many_racing_inserts_of_an_id_win,
+                    is_empty_at_first,
+                }
+                packs {
+                    keeps_a_pack_as_it_was_recorded,
+                    records_the_same_pack_only_once,
+                    lists_packs_by_the_bytes_of_their_ids,
+                    continues_the_list_of_packs_after_an_id,
+                }
+                snapshot_lists {
+                    lists_snapshots_oldest_first_with_ties_by_id,
+                    continues_a_list_of_snapshots_after_a_cursor,
+                    continues_a_list_after_a_snapshot_that_is_gone,
+                    skips_and_limits_snapshots,
+                    lists_snapshots_of_several_organizations_in_one_order,
+                    lists_snapshots_once_when_a_scope_names_their_organization_twice,
+                    lists_no_snapshots_of_others,
+                    finds_no_snapshots_in_an_empty_scope,
+                    hides_a_snapshot_from_everybody_but_its_owner,
+                    shows_a_transferred_snapshot_to_its_new_owner_only,
+                    filters_snapshots_by_exact_name,
+                    filters_snapshots_by_all_tags,
+                    filters_snapshots_by_base_volume,
+                    filters_snapshots_by_state,
+                    applies_all_filters_of_snapshots_at_once,
+                }
+                snapshots {
+                    keeps_a_snapshot_as_it_was_begun,
+                    keeps_what_is_known_of_an_ended_copy,
+                    counts_a_copy_without_changing_the_volumes_revision,
+                    begins_a_snapshot_for_another_organization_than_the_volumes,
+                    lets_any_number_of_copies_of_one_volume_begin_at_once,
+                    does_not_begin_a_copy_of_a_volume_that_was_changed,
+                    does_not_begin_a_copy_of_a_volume_that_is_gone,
+                    refuses_a_snapshot_whose_id_is_taken,
+                    replaces_a_snapshot_by_its_next_revision,
+                    lets_only_one_of_two_racing_changes_of_a_snapshot_win,
+                    refuses_any_revision_of_a_snapshot_but_the_next,
+                    does_not_update_a_snapshot_that_is_gone,
+                    deletes_a_snapshot_and_stores_what_is_left_to_do,
+                    does_not_delete_a_snapshot_that_was_changed,
+                    does_not_delete_a_snapshot_that_is_gone,
+                    lets_only_one_of_many_racing_deletes_win,
+                    finds_the_latest_available_snapshot_of_a_volume,
+                    finds_the_latest_snapshot_by_its_domain_also_after_a_transfer,
+                    forgets_a_deleted_snapshot_as_the_latest,
+                    never_lets_a_copy_and_a_write_begin_together,
+                    leaves_other_snapshots_alone,
+                }
+                captures {
+                    ends_a_copy_that_went_well,
+                    ends_a_copy_that_failed,
+                    counts_only_the_copies_that_still_run,
+                    lets_any_number_of_copies_of_one_volume_end_at_once,
+                    does_not_end_a_copy_over_a_rename,
+                    ends_a_copy_only_once,
+                    does_not_let_a_worker_end_a_copy_that_somebody_else_took,
+                    does_not_let_a_worker_end_a_copy_that_it_put_back,
+                    does_not_end_a_copy_under_a_lease_of_nothing,
+                    ends_a_copy_under_a_lease_that_expired_but_was_not_taken,
+                    cancels_a_copy_that_nobody_holds,
+                    tells_a_worker_that_its_copy_was_cancelled,
+                    does_not_resurrect_a_cancelled_snapshot,
+                    does_not_cancel_a_snapshot_that_was_changed,
+                    does_not_cancel_a_snapshot_that_is_gone,
+                    lets_either_the_end_or_the_cancelling_of_a_copy_win,
+                }
+                volume_lists {
+                    lists_volumes_oldest_first_with_ties_by_id,
+                    continues_a_list_of_volumes_after_a_cursor,
+                    skips_and_limits_volumes,
+                    lists_volumes_of_several_organizations_in_one_order,
+                    finds_no_volumes_in_an_empty_scope,
+                    hides_a_volume_from_everybody_but_its_owner,
+                    filters_volumes_by_exact_name,
+                    filters_volumes_by_all_tags,
+                    filters_volumes_by_the_state_that_the_api_shows,
+                    applies_all_filters_of_volumes_at_once,
+                    finds_every_volume_that_is_being_written,
+                }
+                volumes {
+                    keeps_a_volume_as_it_was_stored,
+                    refuses_a_volume_whose_id_is_taken,
+                    replaces_a_volume_by_its_next_revision,
+                    keeps_every_state_of_a_volume,
+                    lets_only_one_of_two_racing_changes_of_a_volume_win,
+                    refuses_any_revision_of_a_volume_but_the_next,
+                    renames_a_volume_while_it_is_copied,
+                    refuses_an_update_with_another_count_of_copies,
+                    does_not_update_a_volume_that_is_gone,
+                    deletes_a_volume_and_stores_what_is_left_to_do,
+                    keeps_the_snapshots_of_a_deleted_volume,
+                    does_not_delete_a_volume_that_was_changed,
+                    does_not_delete_a_volume_that_is_gone,
+                    never_lets_a_copy_begin_of_a_volume_that_is_deleted,
+                    leaves_other_volumes_alone,
+                }
+                restores {
+                    keeps_a_restore_as_it_was_begun,
+                    does_not_begin_a_restore_from_a_snapshot_that_is_gone,
+                    refuses_a_restore_into_a_volume_whose_id_is_taken,
+                    ends_a_restore_that_went_well,
+                    ends_a_restore_that_failed,
+                    ends_a_restore_only_once,
+                    does_not_end_a_restore_over_a_rename,
+                    does_not_let_a_worker_end_a_restore_that_somebody_else_took,
+                    does_not_end_a_restore_that_is_not_running,
+                    lets_any_number_of_restores_of_one_snapshot_begin_at_once,
+                    gives_out_the_removal_of_a_manifest_only_when_no_restore_reads_it,
+                    does_not_let_a_waiting_removal_hold_up_other_tasks,
+                }
+                leases {
+                    gives_out_the_oldest_task_first_with_ties_by_id,
+                    gives_out_nothing_when_there_is_nothing_to_do,
+                    notes_who_holds_a_task_and_until_when,
+                    gives_out_a_held_task_again_only_when_its_lease_has_expired,
+                    gives_out_an_expired_task_before_newer_ones,
+                    gives_out_a_cancelled_task_until_somebody_ended_it,
+                    never_gives_out_a_task_that_has_ended,
+                    never_gives_the_same_task_to_two_racing_claims,
+                    gives_an_expired_task_to_only_one_of_many_racing_claims,
+                    keeps_a_renewed_task_longer_and_notes_its_progress,
+                    renews_a_lease_that_expired_but_was_not_taken,
+                    refuses_every_lease_but_the_last_claims,
+                    gives_out_a_task_that_was_put_back,
+                    gives_back_every_task_of_one_instance_only,
+                }
+                tasks {
+                    keeps_every_kind_of_work_as_it_was_stored,
+                    does_not_find_a_task_that_is_not_there,
+                    keeps_how_a_task_ended,
+                    tells_how_far_the_copies_of_snapshots_are,
+                    tells_how_far_the_work_on_volumes_is,
+                    tells_of_several_copies_of_a_volume_the_last_one,
+                }
+            }
+        }
+    };
+    (@rules $make:expr; $($suite:ident { $($rule:ident,)+ })+) => {
+        $($(
+            #[test]
+            fn $rule() {
+                $crate::testing::contract::run(stringify!($rule), ($make)(), $crate::testing::contract::$suite::$rule);
+            }
+        )+)+
+    };
+}
