@@ -44,8 +44,14 @@ fn a_second_snapshot_of_the_same_bytes_stores_nothing_but_its_manifest() {
     let second = open.snapshot(volume);
 
     assert_eq!(house.objects("packs"), packs);
-    let SnapshotState::Available(content) = second.state() else { panic!("{:?}", second.state()) };
-    assert!(content.stored_bytes < 4096, "{} bytes were stored", content.stored_bytes);
+    let SnapshotState::Available(content) = second.state() else {
+        panic!("{:?}", second.state())
+    };
+    assert!(
+        content.stored_bytes < 4096,
+        "{} bytes were stored",
+        content.stored_bytes
+    );
     open.stop();
 }
 
@@ -79,7 +85,8 @@ fn a_restored_image_is_as_sparse_as_its_source() {
     let file = File::create(&image).unwrap();
     file.set_len(600 * MIB as u64).unwrap();
     for place in 0..40_u64 {
-        file.write_all_at(&noise(place, 4096), place * 13 * MIB as u64 + 40 * 4096).unwrap();
+        file.write_all_at(&noise(place, 4096), place * 13 * MIB as u64 + 40 * 4096)
+            .unwrap();
     }
     file.sync_all().unwrap();
     let volume = open.register(&image);
@@ -114,8 +121,13 @@ fn an_image_that_is_written_to_during_the_copy_makes_no_snapshot() {
         snapshot
     });
 
-    let SnapshotState::Error { reason } = snapshot.state() else { panic!("{:?}", snapshot.state()) };
-    assert!(reason.starts_with("The volume was written to while it was copied"), "{reason}");
+    let SnapshotState::Error { reason } = snapshot.state() else {
+        panic!("{:?}", snapshot.state())
+    };
+    assert!(
+        reason.starts_with("The volume was written to while it was copied"),
+        "{reason}"
+    );
     assert!(reason.contains(&house::request().to_string()), "{reason}");
     assert!(house.objects("manifests").is_empty());
     assert_eq!(open.snapshot(volume).state().name(), SnapshotStateName::Available);
@@ -128,16 +140,25 @@ fn deleting_a_snapshot_cancels_its_copy_and_leaves_no_manifest() {
     let mut open = house.open();
     let volume = open.volume_of(&noise(1, 30 * MIB));
     let cancelled_before_it_began = open.begin_snapshot(volume);
-    open.snapshots.delete(&open.caller, cancelled_before_it_began, house::request()).unwrap();
+    open.snapshots
+        .delete(&open.caller, cancelled_before_it_began, house::request())
+        .unwrap();
     let kept = open.begin_snapshot(volume);
     let cancelled_at_some_moment = open.begin_snapshot(volume);
 
     open.run();
-    open.snapshots.delete(&open.caller, cancelled_at_some_moment, house::request()).unwrap();
+    open.snapshots
+        .delete(&open.caller, cancelled_at_some_moment, house::request())
+        .unwrap();
     open.settled_snapshot(kept);
     house::eventually("every task ends", || {
         open.wake();
-        house.store.all_tasks().iter().all(|task| task.state().name().has_ended()).then_some(())
+        house
+            .store
+            .all_tasks()
+            .iter()
+            .all(|task| task.state().name().has_ended())
+            .then_some(())
     });
 
     assert_eq!(house.objects("manifests").len(), 1);
@@ -162,7 +183,11 @@ fn a_deleted_snapshot_loses_its_manifest_but_not_before_restores_from_it_have_en
         volume_type: snapshot_domain::VolumeType::LocalSsd,
         tags: snapshot_domain::Tags::default(),
     };
-    let volume = open.volumes.restore(&open.caller, command, house::request()).unwrap().id();
+    let volume = open
+        .volumes
+        .restore(&open.caller, command, house::request())
+        .unwrap()
+        .id();
     open.snapshots.delete(&open.caller, snapshot, house::request()).unwrap();
     open.run();
 
@@ -184,7 +209,10 @@ fn a_snapshot_renamed_while_it_is_copied_keeps_its_new_name() {
     let snapshot = open.begin_snapshot(volume);
 
     open.run();
-    let changes = SnapshotChanges { name: Some(name("renamed")), ..SnapshotChanges::default() };
+    let changes = SnapshotChanges {
+        name: Some(name("renamed")),
+        ..SnapshotChanges::default()
+    };
     open.snapshots.update(&open.caller, snapshot, &changes).unwrap();
 
     let snapshot = open.settled_snapshot(snapshot);
@@ -208,7 +236,12 @@ fn what_a_stopped_service_was_doing_goes_on_at_the_next_start() {
 
     for snapshot in snapshots {
         let snapshot = open.settled_snapshot(snapshot);
-        assert_eq!(snapshot.state().name(), SnapshotStateName::Available, "{:?}", snapshot.state());
+        assert_eq!(
+            snapshot.state().name(),
+            SnapshotStateName::Available,
+            "{:?}",
+            snapshot.state()
+        );
         assert!(open.bytes_of(open.restore(snapshot.id()).id()) == bytes);
     }
     open.stop();
@@ -220,7 +253,10 @@ fn a_copy_whose_row_was_not_told_is_taken_as_it_is() {
     let mut open = house.open();
     let volume = open.volume_of(&noise(1, 3 * MIB));
     let snapshot = open.begin_snapshot(volume);
-    let domain = open.vault.domain(snapshot_vault::DomainId::new(house.organization.as_uuid())).unwrap();
+    let domain = open
+        .vault
+        .domain(snapshot_vault::DomainId::new(house.organization.as_uuid()))
+        .unwrap();
     let manifest = snapshot_vault::ManifestId::new(snapshot.as_uuid());
     let session = domain.begin_copy(manifest, 3 * MIB as u64, None).unwrap();
     let mut worker = session.worker().unwrap();
@@ -233,7 +269,9 @@ fn a_copy_whose_row_was_not_told_is_taken_as_it_is() {
     open.run();
 
     let snapshot = open.settled_snapshot(snapshot);
-    let SnapshotState::Available(content) = snapshot.state() else { panic!("{:?}", snapshot.state()) };
+    let SnapshotState::Available(content) = snapshot.state() else {
+        panic!("{:?}", snapshot.state())
+    };
     assert_eq!(content.digest.as_str(), committed.digest.to_string());
     open.stop();
 }
@@ -253,14 +291,19 @@ fn a_damaged_pack_fails_the_restore_with_the_range_that_is_lost_and_nothing_else
     let refused = open.restore(damaged.id());
     let restored = open.restore(whole.id());
 
-    let VolumeState::Error { reason } = refused.state() else { panic!("{:?}", refused.state()) };
+    let VolumeState::Error { reason } = refused.state() else {
+        panic!("{:?}", refused.state())
+    };
     assert!(reason.starts_with("The bytes "), "{reason}");
     assert!(reason.contains(" are damaged in the vault"), "{reason}");
     assert!(!house.path(&format!("volumes/{}.raw", refused.id())).exists());
     assert!(files_below(&house.path("volumes/staging")).is_empty());
     assert!(open.bytes_of(restored.id()) == bytes);
     let (_, mut reader) = open.snapshots.open(&open.caller, damaged.id()).unwrap();
-    assert!(matches!(read_all(&mut *reader, 8 * MIB), Err(snapshot_domain::Error::Damaged { .. })));
+    assert!(matches!(
+        read_all(&mut *reader, 8 * MIB),
+        Err(snapshot_domain::Error::Damaged { .. })
+    ));
     open.stop();
 }
 
@@ -324,7 +367,12 @@ fn a_block_device_is_copied_and_noticed_when_it_is_written_to() {
         done.store(true, Ordering::Relaxed);
         snapshot
     });
-    assert_eq!(disturbed.state().name(), SnapshotStateName::Error, "{:?}", disturbed.state());
+    assert_eq!(
+        disturbed.state().name(),
+        SnapshotStateName::Error,
+        "{:?}",
+        disturbed.state()
+    );
     open.stop();
 }
 
@@ -332,7 +380,11 @@ struct LoopDevice(std::path::PathBuf);
 
 impl LoopDevice {
     fn attach(image: &std::path::Path) -> Option<Self> {
-        let output = Command::new("losetup").args(["--find", "--show"]).arg(image).output().ok()?;
+        let output = Command::new("losetup")
+            .args(["--find", "--show"])
+            .arg(image)
+            .output()
+            .ok()?;
         let path = String::from_utf8(output.stdout).ok()?;
         output.status.success().then(|| Self(path.trim().into()))
     }

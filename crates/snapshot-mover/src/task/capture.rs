@@ -1,7 +1,7 @@
 //! The task that copies a volume into the vault.
 
 use snapshot_domain::{Content, ContentDigest, Error, OrganizationId, SnapshotId, VolumeId};
-use snapshot_vault::{CopySummary, Digest, Domain, StoredCopy, VaultError};
+use snapshot_vault::{Domain, StoredCopy, VaultError};
 
 use super::run::{Running, Workshop};
 use crate::{
@@ -20,19 +20,28 @@ pub(super) fn run(
     domain: OrganizationId,
 ) -> Result<u64, MoveError> {
     let keys = workshop.vault.domain(domain_of(domain))?;
-    let (content, bytes) = match keys.open_manifest(manifest_of(snapshot)) {
+    let stored = match keys.open_manifest(manifest_of(snapshot)) {
         // An earlier attempt came as far as the manifest: the copy is whole, only the row does not tell yet.
-        Ok(copy) => (content_of(&copy.digest(), copy.stored_bytes())?, copy.size_bytes()),
+        Ok(stored) => stored,
         Err(VaultError::ManifestNotFound(_)) => {
-            let summary = copy(workshop, running, &keys, snapshot, volume, domain)?;
-            (content_of(&summary.digest, summary.stored_bytes)?, summary.size_bytes)
+            match copy(workshop, running, &keys, snapshot, volume, domain) {
+                // A worker that was given up on was quicker: its copy is as whole as this one.
+                Ok(()) | Err(MoveError::Vault(VaultError::ManifestExists(_))) => {}
+                Err(error) => return Err(error),
+            }
+            keys.open_manifest(manifest_of(snapshot))?
         }
         Err(error) => return Err(error.into()),
+    };
+    let digest = ContentDigest::parse(&stored.digest().to_string()).map_err(|error| Error::corrupt("digest", error))?;
+    let content = Content {
+        digest,
+        stored_bytes: stored.stored_bytes(),
     };
     workshop
         .tasks
         .complete_capture(&running.task.lease(), snapshot, &content)?;
-    Ok(bytes)
+    Ok(stored.size_bytes())
 }
 
 fn copy(
@@ -42,7 +51,7 @@ fn copy(
     snapshot: SnapshotId,
     volume: VolumeId,
     domain: OrganizationId,
-) -> Result<CopySummary, MoveError> {
+) -> Result<(), MoveError> {
     let volume = workshop.tasks.volume(volume)?;
     let parent = match workshop.tasks.parent_of(&volume, domain)? {
         Some(parent) => usable_parent(workshop, parent.id(), domain)?,
@@ -64,7 +73,8 @@ fn copy(
     running.watch.check()?;
     // Read as late as possible: its owner may have renamed it while it was copied.
     let description = describe(&workshop.tasks.snapshot(snapshot)?);
-    Ok(session.commit(&description)?)
+    session.commit(&description)?;
+    Ok(())
 }
 
 /// A parent only saves work: a damaged one is done without.
@@ -83,9 +93,4 @@ fn usable_parent(
         Err(VaultError::ManifestNotFound(_)) => Ok(None),
         Err(error) => Err(error.into()),
     }
-}
-
-fn content_of(digest: &Digest, stored_bytes: u64) -> Result<Content, MoveError> {
-    let digest = ContentDigest::parse(&digest.to_string()).map_err(|error| Error::corrupt("digest", error))?;
-    Ok(Content { digest, stored_bytes })
 }

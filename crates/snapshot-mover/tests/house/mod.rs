@@ -101,7 +101,14 @@ impl House {
                 Arc::clone(&clock),
                 Arc::clone(&ids),
             ),
-            volumes: VolumeService::new(store(), store(), store(), Arc::<VolumeFolder>::clone(&folder), clock, ids),
+            volumes: VolumeService::new(
+                store(),
+                store(),
+                store(),
+                Arc::<VolumeFolder>::clone(&folder),
+                clock,
+                ids,
+            ),
             caller: a_caller_of(&[self.organization]),
             vault,
             folder,
@@ -125,7 +132,12 @@ impl Open {
             threads: NonZero::new(2).unwrap(),
             lease_ms: LEASE_MS,
         };
-        let runner = Runner::start(self.tasks.clone(), self.vault.clone(), Arc::clone(&self.folder), options);
+        let runner = Runner::start(
+            self.tasks.clone(),
+            self.vault.clone(),
+            Arc::clone(&self.folder),
+            options,
+        );
         self.runner = Some(runner.unwrap());
     }
 
@@ -184,7 +196,12 @@ impl Open {
 
     pub(crate) fn snapshot(&self, volume: VolumeId) -> Snapshot {
         let snapshot = self.settled_snapshot(self.begin_snapshot(volume));
-        assert_eq!(snapshot.state().name(), SnapshotStateName::Available, "{:?}", snapshot.state());
+        assert_eq!(
+            snapshot.state().name(),
+            SnapshotStateName::Available,
+            "{:?}",
+            snapshot.state()
+        );
         snapshot
     }
 
@@ -246,7 +263,7 @@ pub(crate) fn eventually<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T
             return answer;
         }
         assert!(Instant::now() < until, "not within a minute: {what}");
-        std::thread::yield_now();
+        std::thread::park_timeout(Duration::from_millis(2));
     }
 }
 
