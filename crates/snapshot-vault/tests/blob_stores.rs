@@ -12,3 +12,7 @@ mod local {
 mod memory {
     snapshot_vault::blob_store_contract!((snapshot_vault::testing::MemoryBlobs::default(), ()));
 }
+
+mod faulty_without_a_fault {
+    snapshot_vault::blob_store_contract!((snapshot_vault::testing::FaultyBlobs::default(), ()));
+}

@@ -1,7 +1,9 @@
 //! Doubles of the ports for tests, and the suites that every implementation of a port passes.
 
 pub mod blob_contract;
+mod faulty;
 pub mod index_contract;
 mod memory;
 
+pub use faulty::{Fault, FaultyBlobs};
 pub use memory::{MemoryBlobs, MemoryCatalog, MemoryIndex};

@@ -1,0 +1,188 @@
+//! A store that fails as told.
+
+use super::MemoryBlobs;
+use crate::blob::{BlobEntry, BlobError, BlobKey, BlobStore, BlobWriter};
+use std::io;
+use std::ops::ControlFlow;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// A store in memory that fails as told: at a chosen operation, for want of space, or by a crash after which nothing
+/// works until [`restart`](Self::restart). What was not committed at a crash is forgotten. Clones share everything.
+#[derive(Clone, Debug, Default)]
+pub struct FaultyBlobs {
+    /// What survives: the objects that are durable.
+    pub durable: MemoryBlobs,
+    state: Arc<Mutex<State>>,
+}
+
+/// What happens at the chosen operation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// It fails, and nothing was done.
+    FailBefore,
+    /// It is done, and reported as failed.
+    FailAfter,
+    /// The machine stops before it is done.
+    CrashBefore,
+    /// The machine stops when it is done, and nobody learns of it.
+    CrashAfter,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    operations: u64,
+    plan: Option<(u64, Fault)>,
+    crashed: bool,
+    room_bytes: Option<u64>,
+}
+
+impl FaultyBlobs {
+    /// Lets the `nth` operation from now on (0: the next) go wrong.
+    pub fn plan(&self, nth: u64, fault: Fault) {
+        let mut state = self.state();
+        state.plan = Some((state.operations + nth, fault));
+    }
+
+    /// How many operations that change the store, or fail with it, were asked for so far.
+    pub fn operations(&self) -> u64 {
+        self.state().operations
+    }
+
+    /// Whether a planned crash has happened.
+    pub fn has_crashed(&self) -> bool {
+        self.state().crashed
+    }
+
+    /// Ends a crash, and forgets all plans.
+    pub fn restart(&self) {
+        let mut state = self.state();
+        *state = State {
+            operations: state.operations,
+            ..State::default()
+        };
+    }
+
+    /// Leaves room for so many bytes more; `None` for no limit.
+    pub fn limit_room(&self, bytes: Option<u64>) {
+        self.state().room_bytes = bytes;
+    }
+
+    /// Inverts the bits of `mask` in one byte of an object.
+    ///
+    /// # Panics
+    ///
+    /// When there is no such byte.
+    pub fn flip(&self, key: &BlobKey, offset: usize, mask: u8) {
+        let mut bytes = self.durable.get(key).expect("the object to damage is there");
+        bytes[offset] ^= mask;
+        self.durable.overwrite(key, bytes);
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Does an operation that changes something, unless it is the one to go wrong.
+    fn change<T>(&self, key: &BlobKey, operation: impl FnOnce() -> Result<T, BlobError>) -> Result<T, BlobError> {
+        let mut state = self.state();
+        if state.crashed {
+            return Err(broken(key));
+        }
+        let now = state.operations;
+        state.operations += 1;
+        match state.plan.filter(|(at, _)| *at == now) {
+            None => operation(),
+            Some((_, Fault::FailBefore)) => Err(broken(key)),
+            Some((_, Fault::FailAfter)) => operation().and(Err(broken(key))),
+            Some((_, Fault::CrashBefore)) => {
+                state.crashed = true;
+                Err(broken(key))
+            }
+            Some((_, Fault::CrashAfter)) => {
+                state.crashed = true;
+                operation().and(Err(broken(key)))
+            }
+        }
+    }
+
+    fn take_room(&self, bytes: usize) -> Result<(), BlobError> {
+        if let Some(room) = &mut self.state().room_bytes {
+            *room = room.checked_sub(bytes as u64).ok_or_else(|| BlobError::NoSpace {
+                source: io::ErrorKind::StorageFull.into(),
+            })?;
+        }
+        Ok(())
+    }
+
+    fn check_running(&self, key: &str) -> Result<(), BlobError> {
+        if self.has_crashed() {
+            let source = io::Error::other("the machine has stopped");
+            return Err(BlobError::Io {
+                path: key.to_owned(),
+                source,
+            });
+        }
+        Ok(())
+    }
+}
+
+fn broken(key: &BlobKey) -> BlobError {
+    BlobError::Io {
+        path: key.to_string(),
+        source: io::Error::other("a planned failure"),
+    }
+}
+
+impl BlobStore for FaultyBlobs {
+    fn create(&self, key: &BlobKey) -> Result<Box<dyn BlobWriter>, BlobError> {
+        let inner = self.change(key, || self.durable.create(key))?;
+        Ok(Box::new(FaultyWriter {
+            store: self.clone(),
+            key: key.clone(),
+            inner,
+        }))
+    }
+
+    fn put(&self, key: &BlobKey, bytes: &[u8]) -> Result<(), BlobError> {
+        self.take_room(bytes.len())?;
+        self.change(key, || self.durable.put(key, bytes))
+    }
+
+    fn read(&self, key: &BlobKey, offset: u64, buffer: &mut [u8]) -> Result<(), BlobError> {
+        self.check_running(key.as_str())?;
+        self.durable.read(key, offset, buffer)
+    }
+
+    fn size(&self, key: &BlobKey) -> Result<u64, BlobError> {
+        self.check_running(key.as_str())?;
+        self.durable.size(key)
+    }
+
+    fn list(&self, prefix: &str, visit: &mut dyn FnMut(BlobEntry) -> ControlFlow<()>) -> Result<(), BlobError> {
+        self.check_running(prefix)?;
+        self.durable.list(prefix, visit)
+    }
+
+    fn delete(&self, key: &BlobKey) -> Result<(), BlobError> {
+        self.change(key, || self.durable.delete(key))
+    }
+}
+
+struct FaultyWriter {
+    store: FaultyBlobs,
+    key: BlobKey,
+    inner: Box<dyn BlobWriter>,
+}
+
+impl BlobWriter for FaultyWriter {
+    fn write(&mut self, bytes: &[u8]) -> Result<(), BlobError> {
+        self.store.take_room(bytes.len())?;
+        let inner = &mut self.inner;
+        self.store.change(&self.key, || inner.write(bytes))
+    }
+
+    fn commit(self: Box<Self>) -> Result<(), BlobError> {
+        let Self { store, key, inner } = *self;
+        store.change(&key, || inner.commit())
+    }
+}
