@@ -2,6 +2,7 @@
 //!
 //! - [`InMemoryStore`], [`InMemoryVolumes`], [`InMemorySnapshotBytes`], [`ManualClock`] and [`SequentialIds`] are small
 //!   real implementations of all ports. Prefer them: a test then says what comes out, not what is called.
+//! - [`Services`] has every use case wired to them.
 //! - The mocks (`MockSnapshotRepository`, …, re-exported here from [`ports`](crate::ports)) are for what the others can't
 //!   do: let a port fail, or prove that something is not called.
 //! - [`a_volume`], [`a_snapshot`], [`a_task`], … build things to test with, and fill in what the test does not care about.
@@ -19,6 +20,7 @@ mod clock;
 )]
 pub mod contract;
 mod memory;
+mod services;
 
 pub use builders::{
     SnapshotBuilder, TaskBuilder, VolumeBuilder, a_caller, a_caller_of, a_capture, a_content, a_pack, a_request,
@@ -28,6 +30,7 @@ pub use builders::{
 pub use bytes::{InMemorySnapshotBytes, InMemoryVolumes};
 pub use clock::{ManualClock, SequentialIds, moment};
 pub use memory::InMemoryStore;
+pub use services::Services;
 
 pub use crate::ports::{
     MockClock, MockIdSource, MockOrganizationRepository, MockPackRepository, MockReadAt, MockSnapshotBytes,

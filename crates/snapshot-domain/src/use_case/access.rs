@@ -19,7 +19,7 @@ pub struct NewToken {
 /// What the first start made.
 #[derive(Clone, Debug)]
 pub struct Bootstrap {
-    /// The first organization.
+    /// The first organization, which may have been there before.
     pub organization: Organization,
     /// Its first token.
     pub token: NewToken,
@@ -117,16 +117,22 @@ impl AccessService {
         self.tokens.revoke(id, self.clock.now())
     }
 
-    /// Makes the first organization and the first token, when there is no organization yet.
+    /// Makes the first token, when none was ever made, and the first organization, when there is none yet.
+    ///
+    /// The token decides: a first start that died between the two would leave a service that nobody can call.
     ///
     /// # Errors
     ///
     /// Only those of the storage itself.
     pub fn bootstrap(&self, name: Name) -> Result<Option<Bootstrap>> {
-        if !self.organizations.list()?.is_empty() {
+        if !self.tokens.list()?.is_empty() {
             return Ok(None);
         }
-        let organization = self.create_organization(name.clone())?;
+        let oldest = self.organizations.list()?.into_iter().next();
+        let organization = match oldest {
+            Some(organization) => organization,
+            None => self.create_organization(name.clone())?,
+        };
         let token = self.create_token(name, vec![organization.id])?;
         Ok(Some(Bootstrap { organization, token }))
     }

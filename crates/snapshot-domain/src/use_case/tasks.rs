@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use super::until_not_stale;
 use crate::{
-    Content, InstanceId, Lease, OrganizationId, Progress, RequestId, Result, Snapshot, SnapshotEvent, SnapshotId, Task,
-    TaskOutcome, Volume, VolumeEvent, VolumeId,
+    Content, Error, InstanceId, Lease, OrganizationId, Progress, RequestId, Result, Snapshot, SnapshotEvent,
+    SnapshotId, Task, TaskOutcome, Volume, VolumeEvent, VolumeId,
     ports::{Clock, Renewal, SnapshotRepository, TaskQueue, VolumeRepository},
 };
 
@@ -54,7 +54,7 @@ impl TaskService {
     ///
     /// # Errors
     ///
-    /// [`LeaseLost`](crate::Error::LeaseLost) when it is somebody else's by now: the worker writes nothing more.
+    /// [`LeaseLost`](Error::LeaseLost) when it is somebody else's by now: the worker writes nothing more.
     pub fn renew(&self, lease: &Lease, progress: Progress) -> Result<Renewal> {
         self.tasks
             .renew(lease, progress, self.clock.now().plus_millis(self.lease_ms))
@@ -64,7 +64,7 @@ impl TaskService {
     ///
     /// # Errors
     ///
-    /// [`LeaseLost`](crate::Error::LeaseLost) when it is somebody else's by now.
+    /// [`LeaseLost`](Error::LeaseLost) when it is somebody else's by now.
     pub fn put_back(&self, lease: &Lease) -> Result<()> {
         self.tasks.put_back(lease)
     }
@@ -82,7 +82,7 @@ impl TaskService {
     ///
     /// # Errors
     ///
-    /// [`NotFound`](crate::Error::NotFound) when it is gone.
+    /// [`NotFound`](Error::NotFound) when it is gone.
     pub fn volume(&self, id: VolumeId) -> Result<Volume> {
         self.volumes.get(id)
     }
@@ -91,7 +91,7 @@ impl TaskService {
     ///
     /// # Errors
     ///
-    /// [`NotFound`](crate::Error::NotFound) when it is gone.
+    /// [`NotFound`](Error::NotFound) when it is gone.
     pub fn snapshot(&self, id: SnapshotId) -> Result<Snapshot> {
         self.snapshots.get(id)
     }
@@ -111,7 +111,7 @@ impl TaskService {
         };
         match self.snapshots.get(base) {
             Ok(base) if base.domain() == domain && base.readable().is_ok() => Ok(Some(base)),
-            Ok(_) | Err(crate::Error::NotFound { .. }) => Ok(None),
+            Ok(_) | Err(Error::NotFound { .. }) => Ok(None),
             Err(error) => Err(error),
         }
     }
@@ -120,8 +120,8 @@ impl TaskService {
     ///
     /// # Errors
     ///
-    /// [`LeaseLost`](crate::Error::LeaseLost) when the task was called off or is somebody else's by now;
-    /// [`NotFound`](crate::Error::NotFound) when the snapshot was deleted.
+    /// [`LeaseLost`](Error::LeaseLost) when the task was called off or is somebody else's by now;
+    /// [`NotFound`](Error::NotFound) when the snapshot was deleted.
     pub fn complete_capture(&self, lease: &Lease, id: SnapshotId, content: &Content) -> Result<Snapshot> {
         self.end_capture(
             lease,
@@ -150,7 +150,7 @@ impl TaskService {
     ///
     /// # Errors
     ///
-    /// [`LeaseLost`](crate::Error::LeaseLost) when the task is somebody else's by now.
+    /// [`LeaseLost`](Error::LeaseLost) when the task is somebody else's by now.
     pub fn complete_restore(&self, lease: &Lease, id: VolumeId) -> Result<Volume> {
         self.end_restore(lease, id, &VolumeEvent::RestoreCommitted, TaskOutcome::Succeeded)
     }
@@ -174,7 +174,7 @@ impl TaskService {
     ///
     /// # Errors
     ///
-    /// [`LeaseLost`](crate::Error::LeaseLost) when it is somebody else's by now.
+    /// [`LeaseLost`](Error::LeaseLost) when it is somebody else's by now.
     pub fn finish(&self, lease: &Lease, outcome: TaskOutcome) -> Result<()> {
         self.tasks.finish(lease, outcome, self.clock.now())
     }
@@ -190,7 +190,8 @@ impl TaskService {
         until_not_stale(|| {
             let mut snapshot = self.snapshots.get(id)?;
             let now = self.clock.now();
-            snapshot.apply(event.clone(), now)?;
+            // Only the holder of its task ends a copy: one that has ended was ended by somebody else.
+            snapshot.apply(event.clone(), now).map_err(|_| Error::LeaseLost)?;
             self.snapshots.finish_capture(lease, &snapshot, outcome, now)?;
             Ok(snapshot)
         })
@@ -200,7 +201,7 @@ impl TaskService {
         until_not_stale(|| {
             let mut volume = self.volumes.get(id)?;
             let now = self.clock.now();
-            volume.apply(event.clone(), now)?;
+            volume.apply(event.clone(), now).map_err(|_| Error::LeaseLost)?;
             self.volumes.finish_restore(lease, &volume, outcome, now)?;
             Ok(volume)
         })

@@ -4,8 +4,8 @@ use std::{collections::HashMap, path::PathBuf, sync::Arc};
 
 use super::{Tracked, until_not_stale};
 use crate::{
-    Caller, Name, NewVolume, OrganizationId, RequestId, RestoreSource, Result, SnapshotId, Tags, Task, TaskId, Volume,
-    VolumeChanges, VolumeEvent, VolumeId, VolumeLocation, VolumeSize, VolumeState, VolumeType, Work,
+    Caller, Name, NewVolume, OrganizationId, RequestId, RestoreSource, Result, SnapshotId, Tags, Task, TaskId,
+    Timestamp, Volume, VolumeChanges, VolumeEvent, VolumeId, VolumeLocation, VolumeSize, VolumeState, VolumeType, Work,
     ports::{
         Clock, IdSource, OpenVolume, Slice, SnapshotRepository, TaskQueue, VolumeBytes, VolumeCursor, VolumeQuery,
         VolumeRepository,
@@ -54,6 +54,22 @@ pub struct RegisterVolume {
     pub size: VolumeSize,
     /// Where it lies.
     pub path: PathBuf,
+}
+
+impl RegisterVolume {
+    /// The volume that is asked for. A command line beside the running service has no access to the bytes of volumes, and
+    /// needs none to store it.
+    pub fn into_volume(self, id: VolumeId, now: Timestamp) -> Volume {
+        let new = NewVolume {
+            id,
+            organization: self.organization,
+            name: self.name,
+            tags: Tags::default(),
+            size: self.size,
+            volume_type: VolumeType::LocalSsd,
+        };
+        Volume::registered(new, self.path, now)
+    }
 }
 
 /// Everything that callers do with volumes.
@@ -163,15 +179,7 @@ impl VolumeService {
     ///
     /// Only those of the storage itself.
     pub fn register(&self, command: RegisterVolume) -> Result<Volume> {
-        let new = NewVolume {
-            id: VolumeId::new(self.ids.id()),
-            organization: command.organization,
-            name: command.name,
-            tags: Tags::default(),
-            size: command.size,
-            volume_type: VolumeType::LocalSsd,
-        };
-        let volume = Volume::registered(new, command.path, self.clock.now());
+        let volume = command.into_volume(VolumeId::new(self.ids.id()), self.clock.now());
         self.volumes.insert(&volume)?;
         Ok(volume)
     }

@@ -1,0 +1,16 @@
+//! What the services promise, one file per service; over rows and bytes in memory, or over mocks where a port has to
+//! fail.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::needless_pass_by_value,
+    reason = "what the tests share panics when a test fails"
+)]
+
+mod access;
+mod failures;
+mod snapshots;
+mod story;
+mod tasks;
+mod volumes;
+mod writes;
