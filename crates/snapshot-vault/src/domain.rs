@@ -82,7 +82,7 @@ impl Domain {
         let manifest = Manifest::decode(&bytes, self.id(), id, &self.core.keys.manifests)
             .map_err(|flaw| flaw.losing_all(&name))?;
         if manifest.geometry.chunk_size != self.vault.config.chunk_size {
-            return Err(Flaw::Bytes("its chunk size is not the vault's").losing_all(name));
+            return Err(Flaw::Bytes("its chunk size is not the vault's").losing_all(&name));
         }
         Ok(StoredCopy::new(self.clone(), id, manifest, bytes.len() as u64))
     }

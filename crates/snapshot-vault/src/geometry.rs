@@ -4,6 +4,9 @@ use crate::PAGE_CHUNKS;
 use crate::id::ChunkSize;
 use std::ops::Range;
 
+/// How many entries an index page has at most.
+pub(crate) const PAGE_ENTRIES: usize = 256;
+
 /// A content's size and chunk size, and what follows from them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Geometry {
@@ -41,6 +44,11 @@ impl Geometry {
     pub(crate) fn chunk_span(self, chunk: u64) -> Range<u64> {
         let start = chunk.saturating_mul(self.chunk_size.as_u64()).min(self.size_bytes);
         start..start.saturating_add(self.chunk_size.as_u64()).min(self.size_bytes)
+    }
+
+    /// The number of the chunk within its page that covers the byte of the content at `offset`.
+    pub(crate) fn entry_of(self, offset: u64) -> usize {
+        usize::try_from(offset / self.chunk_size.as_u64() % PAGE_CHUNKS).expect("a page has 256 entries")
     }
 
     /// The length of the last chunk when it is shorter than the others, and its number.

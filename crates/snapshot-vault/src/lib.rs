@@ -74,4 +74,4 @@ pub use reconcile::{DamagedPack, Reconciliation};
 pub use vault::{Vault, VaultOptions};
 
 /// How many chunks an index page covers.
-pub const PAGE_CHUNKS: u64 = 256;
+pub const PAGE_CHUNKS: u64 = geometry::PAGE_ENTRIES as u64;

@@ -4,7 +4,7 @@ use crate::blob::{BlobEntry, BlobStore};
 use crate::catalog::{PackCatalog, PackSummary};
 use crate::error::VaultError;
 use crate::format::names;
-use crate::format::pack::Footer;
+use crate::format::pack::{Footer, FooterEntry};
 use crate::id::PackId;
 use crate::index::ChunkIndex;
 use crate::pack::{read_footer, summary};
@@ -142,7 +142,7 @@ impl Walk<'_> {
             self.outcome.found.adopted += 1;
         }
         if !indexed {
-            let entries: Vec<_> = footer.entries.iter().map(|entry| entry.for_index()).collect();
+            let entries: Vec<_> = footer.entries.iter().map(FooterEntry::for_index).collect();
             self.index.add_pack(id, &entries)?;
             self.outcome.found.indexed += 1;
         }

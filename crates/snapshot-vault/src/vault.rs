@@ -157,7 +157,7 @@ impl Vault {
         };
         domain_key::decode(&bytes, self.id(), id, &self.0.wrapping)
             .map(Some)
-            .map_err(|flaw| flaw.losing_all(name))
+            .map_err(|flaw| flaw.losing_all(&name))
     }
 
     fn make_domain_key(&self, id: DomainId) -> Result<Zeroizing<[u8; 32]>, VaultError> {

@@ -109,7 +109,7 @@ mod tests {
 
     fn check(folder: &std::path::Path, pieces: &[usize]) {
         let path = folder.join("file");
-        let expected: Vec<u8> = (0..pieces.iter().sum::<usize>()).map(|i| (i % 251) as u8).collect();
+        let expected: Vec<u8> = (0..251).cycle().take(pieces.iter().sum()).collect();
         let mut file = DirectFile::new(File::create(&path).unwrap());
 
         let mut rest = &expected[..];

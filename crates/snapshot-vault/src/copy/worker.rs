@@ -4,6 +4,7 @@ use super::CopySession;
 use crate::codec::Sealer;
 use crate::digest::{PageRead, is_zero, zero_hash};
 use crate::error::VaultError;
+use crate::format::pack::FooterEntry;
 use crate::format::page::{self, Page};
 use crate::format::record::Kind;
 use crate::hash::{ChunkHash, ChunkId};
@@ -114,8 +115,9 @@ impl<'a> PageWriter<'a> {
     pub fn push_zeros(&mut self, bytes: u64) -> Result<(), VaultError> {
         self.guarded(|worker| {
             let chunks = worker.check_push(bytes)?;
-            let page = worker.page.as_mut().expect("a page is open, or the check had failed");
-            page.entries.extend((0..chunks).map(|_| None));
+            if let Some(page) = &mut worker.page {
+                page.entries.extend((0..chunks).map(|_| None));
+            }
             Ok(())
         })
     }
@@ -206,11 +208,9 @@ impl<'a> PageWriter<'a> {
             let id = self.session.domain.core.keys.chunk_id(&hash);
             self.store(Kind::Chunk, id, plain, false)?;
         }
-        self.page
-            .as_mut()
-            .expect("a page is open, or the check had failed")
-            .entries
-            .push(entry);
+        if let Some(page) = &mut self.page {
+            page.entries.push(entry);
+        }
         Ok(())
     }
 
@@ -298,10 +298,12 @@ fn close(session: &CopySession, pack: OpenPack) -> Result<(), VaultError> {
     let (summary, entries) = pack.close()?;
     let vault = &session.domain.vault;
     vault.catalog.record(&summary)?;
-    let index_entries: Vec<_> = entries.iter().map(|entry| entry.for_index()).collect();
+    let index_entries: Vec<_> = entries.iter().map(FooterEntry::for_index).collect();
     vault.index.add_pack(summary.id, &index_entries)?;
     let mut in_flight = session.in_flight();
-    entries.iter().for_each(|entry| drop(in_flight.remove(&entry.id)));
+    for entry in &entries {
+        in_flight.remove(&entry.id);
+    }
     drop(in_flight);
     session.pack_finished(
         &summary,

@@ -12,6 +12,7 @@ pub(crate) mod page_map;
 pub(crate) mod record;
 
 use crate::error::VaultError;
+use std::fmt::Display;
 use std::ops::Range;
 
 /// The version of every object that this program writes, and the only one it reads.
@@ -28,7 +29,7 @@ pub(crate) enum Flaw {
 
 impl Flaw {
     /// The error for a content of which `range` is lost by this flaw of `object`.
-    pub(crate) fn losing(self, range: Range<u64>, object: impl ToString) -> VaultError {
+    pub(crate) fn losing(self, range: Range<u64>, object: &(impl Display + ?Sized)) -> VaultError {
         match self {
             Self::Bytes(reason) => VaultError::Damaged {
                 range,
@@ -43,7 +44,7 @@ impl Flaw {
     }
 
     /// The error for an object without which nothing can be read.
-    pub(crate) fn losing_all(self, object: impl ToString) -> VaultError {
+    pub(crate) fn losing_all(self, object: &(impl Display + ?Sized)) -> VaultError {
         self.losing(0..u64::MAX, object)
     }
 

@@ -2,20 +2,18 @@
 
 use super::Flaw;
 use super::fields::Fields;
-use crate::PAGE_CHUNKS;
+use crate::geometry::PAGE_ENTRIES;
 use crate::hash::ChunkHash;
 
-const MAX_ENTRIES: usize = PAGE_CHUNKS as usize;
-
 /// The longest plaintext of a page.
-pub(crate) const MAX_PAGE_BYTES: usize = 4 + MAX_ENTRIES / 8 + MAX_ENTRIES * 32;
+pub(crate) const MAX_PAGE_BYTES: usize = 4 + PAGE_ENTRIES / 8 + PAGE_ENTRIES * 32;
 
 /// A page: for each chunk in order its hash, or `None` where all is zero.
 pub(crate) type Page = Vec<Option<ChunkHash>>;
 
 /// A count, a bitmap of the chunks that are zero, and the hashes of the others.
 pub(crate) fn encode(page: &[Option<ChunkHash>]) -> Vec<u8> {
-    debug_assert!(page.len() <= MAX_ENTRIES);
+    debug_assert!(page.len() <= PAGE_ENTRIES);
     let count = u32::try_from(page.len()).expect("a page has at most 256 entries");
     let mut bytes = Vec::with_capacity(MAX_PAGE_BYTES);
     bytes.extend_from_slice(&count.to_le_bytes());
@@ -32,7 +30,7 @@ pub(crate) fn encode(page: &[Option<ChunkHash>]) -> Vec<u8> {
 /// Reads a page that must have `entries` entries. Exactly one sequence of bytes is accepted for each page.
 pub(crate) fn decode(bytes: &[u8], entries: usize) -> Result<Page, Flaw> {
     let mut fields = Fields::new(bytes);
-    if fields.u32()? as usize != entries || entries > MAX_ENTRIES {
+    if fields.u32()? as usize != entries || entries > PAGE_ENTRIES {
         return Err(Flaw::Bytes("an index page covers another number of chunks"));
     }
     let zeros = fields.bytes(entries.div_ceil(8))?;
@@ -60,7 +58,7 @@ mod tests {
     fn any_page() -> impl Strategy<Value = Page> {
         proptest::collection::vec(
             proptest::option::of(any::<[u8; 32]>().prop_map(ChunkHash)),
-            0..=MAX_ENTRIES,
+            0..=PAGE_ENTRIES,
         )
     }
 

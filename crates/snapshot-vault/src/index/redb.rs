@@ -326,7 +326,7 @@ mod tests {
 
         for broken in [
             &b"not an index"[..],
-            &[0; 100_000],
+            &vec![0; 100_000],
             &good[..good.len() / 2],
             &good[..100],
             &scrambled,

@@ -60,7 +60,7 @@ impl StoredCopy {
                 .chunk_span(page * PAGE_CHUNKS + chunk as u64);
             let Some(location) = location else {
                 self.read_run(&run, buffers, sink)?;
-                return Err(Flaw::Bytes("no pack holds this chunk").losing(span, format!("chunk {}", expected.id)));
+                return Err(Flaw::Bytes("no pack holds this chunk").losing(span, &format!("chunk {}", expected.id)));
             };
             let wanted = Wanted {
                 span,
@@ -84,7 +84,7 @@ impl StoredCopy {
         let chunk_bytes = self.core.manifest.geometry.chunk_size.as_usize();
         let object = names::pack(first.location.pack);
         if first.location.length as usize > chunk_bytes + OVERHEAD_BYTES {
-            return Err(Flaw::Bytes("the chunk is longer than one can be").losing(first.span.clone(), object));
+            return Err(Flaw::Bytes("the chunk is longer than one can be").losing(first.span.clone(), &object));
         }
         let start = first.stored().start;
         let len = usize::try_from(last.stored().end - start).expect("a run is a few mebibytes");

@@ -178,9 +178,7 @@ impl StoredCopy {
             let span = geometry.page_span(page);
             if let Some(hash) = self.page_hash(page) {
                 let entries = self.page_entries(page, hash, buffers)?;
-                let chunk =
-                    |at: u64| usize::try_from(at / geometry.chunk_size.as_u64()).expect("a page has 256 chunks");
-                let chunks = chunk(position - span.start)..chunk(end.min(span.end) - 1 - span.start) + 1;
+                let chunks = geometry.entry_of(position)..geometry.entry_of(end.min(span.end) - 1) + 1;
                 self.read_chunks(page, &entries, chunks, buffers, &mut |at, plain| {
                     copy_overlap(at, plain, offset, buffer);
                     Ok(())
@@ -216,11 +214,11 @@ impl StoredCopy {
         let expected = Expected::page(&self.domain.core.keys, hash);
         let vault = &self.domain.vault;
         let location = vault.index.locate(&[expected.id])?.pop().flatten().ok_or_else(|| {
-            Flaw::Bytes("no pack holds this index page").losing(span.clone(), format!("page {}", expected.id))
+            Flaw::Bytes("no pack holds this index page").losing(span.clone(), &format!("page {}", expected.id))
         })?;
         let object = names::pack(location.pack);
         if location.length as usize > MAX_PAGE_BYTES + crate::format::record::OVERHEAD_BYTES {
-            return Err(Flaw::Bytes("the index page is longer than one can be").losing(span, object));
+            return Err(Flaw::Bytes("the index page is longer than one can be").losing(span, &object));
         }
         let mut record = vec![0; location.length as usize];
         vault
@@ -230,7 +228,7 @@ impl StoredCopy {
         let plain = opener(&mut buffers.opener)?
             .open(&self.domain.core.keys, &record, &expected, MAX_PAGE_BYTES)
             .and_then(|plain| page::decode(plain, self.core.manifest.geometry.chunks_in_page(page)));
-        let entries = Arc::new(plain.map_err(|flaw| flaw.losing(span, object))?);
+        let entries = Arc::new(plain.map_err(|flaw| flaw.losing(span, &object))?);
         buffers.page = Some((hash, entries.clone()));
         Ok(entries)
     }
@@ -247,8 +245,8 @@ fn opener(slot: &mut Option<Opener>) -> Result<&mut Opener, VaultError> {
 /// A pack that is gone or too short is damage; other failures of the store may pass.
 fn lost(error: BlobError, range: Range<u64>) -> VaultError {
     match error {
-        BlobError::NotFound { key } => Flaw::Bytes("the pack is gone").losing(range, key),
-        BlobError::Short { key } => Flaw::Bytes("the pack is cut off").losing(range, key),
+        BlobError::NotFound { key } => Flaw::Bytes("the pack is gone").losing(range, &key),
+        BlobError::Short { key } => Flaw::Bytes("the pack is cut off").losing(range, &key),
         other => other.into(),
     }
 }

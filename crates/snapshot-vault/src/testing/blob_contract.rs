@@ -87,7 +87,7 @@ pub fn gives_back_what_was_written_in_pieces(store: &impl BlobStore) {
 /// When the promise is broken.
 pub fn shows_nothing_before_the_commit(store: &impl BlobStore) {
     let mut writer = store.create(&key("packs/00/x")).expect("create");
-    writer.write(&[1; 5_000_000]).expect("write");
+    writer.write(&vec![1; 5_000_000]).expect("write");
 
     assert_eq!(listed(store, ""), []);
     assert!(matches!(

@@ -1,10 +1,8 @@
 //! What is copied reads back, whatever it is and however it is copied.
 
-mod support;
-
+use crate::support::{CHUNK, PAGE, TestVault, copy, copy_with, noise, read_all};
 use proptest::prelude::*;
 use snapshot_vault::{ManifestId, ReadBuffers, StoredCopy, VaultError, digest_reader};
-use support::{CHUNK, PAGE, TestVault, copy, copy_with, noise, read_all};
 
 /// A change to a content.
 #[derive(Clone, Debug)]
@@ -57,7 +55,9 @@ proptest! {
         let mut copies: Vec<(StoredCopy, Vec<u8>)> = Vec::new();
 
         for (edits, workers, with_parent, order) in rounds {
-            edits.iter().for_each(|edit| apply(&mut content, edit));
+            for edit in &edits {
+                apply(&mut content, edit);
+            }
             let parent = copies.last().filter(|_| with_parent).map(|(copy, _)| copy.clone());
             let summary = copy_with(&test.domain, &content, parent.as_ref(), workers, order);
             let (digest, _) = digest_reader(&content[..], test.vault.chunk_size()).unwrap();

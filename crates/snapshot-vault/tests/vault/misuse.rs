@@ -1,11 +1,9 @@
 //! A copy is committed only when every page is whole and every worker finished.
 
-mod support;
-
+use crate::support::{CHUNK, PAGE, TestVault, copy, noise, open};
 use snapshot_vault::testing::{Fault, FaultyBlobs, MemoryCatalog, MemoryIndex};
 use snapshot_vault::{CopySession, DomainId, ManifestId, PageWriter, VaultError};
 use std::sync::Arc;
-use support::{CHUNK, PAGE, TestVault, copy, noise, open};
 
 fn session(test: &TestVault, size: usize) -> CopySession {
     test.domain.begin_copy(ManifestId::random(), size as u64, None).unwrap()
@@ -25,20 +23,20 @@ fn check_refused(size: usize, steps: impl FnOnce(&mut PageWriter<'_>) -> Result<
 
 #[test]
 fn pushes_that_do_not_fit_the_page_are_refused() {
-    check_refused(PAGE, |worker| worker.push(&[1; CHUNK]));
+    check_refused(PAGE, |worker| worker.push(&vec![1; CHUNK]));
     check_refused(PAGE, |worker| worker.begin_page(1));
     check_refused(0, |worker| worker.begin_page(0));
     check_refused(2 * PAGE, |worker| {
         worker.begin_page(0).and_then(|()| worker.begin_page(1))
     });
     check_refused(PAGE, |worker| {
-        worker.begin_page(0).and_then(|()| worker.push(&[1; CHUNK - 1]))
+        worker.begin_page(0).and_then(|()| worker.push(&vec![1; CHUNK - 1]))
     });
     check_refused(2 * CHUNK + 5, |worker| {
-        worker.begin_page(0).and_then(|()| worker.push(&[1; CHUNK + 5]))
+        worker.begin_page(0).and_then(|()| worker.push(&vec![1; CHUNK + 5]))
     });
     check_refused(2 * CHUNK + 5, |worker| {
-        worker.begin_page(0).and_then(|()| worker.push(&[1; 2 * CHUNK + 6]))
+        worker.begin_page(0).and_then(|()| worker.push(&vec![1; 2 * CHUNK + 6]))
     });
     check_refused(PAGE, |worker| {
         worker.begin_page(0).and_then(|()| worker.push_zeros(PAGE as u64 + 1))
@@ -55,7 +53,7 @@ fn a_page_cannot_be_written_twice() {
     check_refused(CHUNK, |worker| {
         for _ in 0..2 {
             worker.begin_page(0)?;
-            worker.push(&[1; CHUNK])?;
+            worker.push(&vec![1; CHUNK])?;
             worker.finish_page()?;
         }
         Ok(())

@@ -1,7 +1,6 @@
 //! Damage is found, told exactly, and touches nothing else.
 
-mod support;
-
+use crate::support::{CHUNK, PAGE, TestVault, copy, copy_with, noise, open, options, read_all};
 use proptest::prelude::*;
 use snapshot_vault::testing::{MemoryCatalog, MemoryIndex};
 use snapshot_vault::{
@@ -9,7 +8,6 @@ use snapshot_vault::{
 };
 use std::ops::Range;
 use std::sync::Arc;
-use support::{CHUNK, PAGE, TestVault, copy, copy_with, noise, open, options, read_all};
 
 fn packs(test: &TestVault) -> Vec<BlobKey> {
     test.blobs
@@ -280,7 +278,9 @@ fn a_chunk_that_lies_in_two_packs_survives_the_loss_of_either() {
             worker.push(&content).unwrap();
             worker.finish_page().unwrap();
         }
-        workers.into_iter().for_each(|worker| worker.finish().unwrap());
+        for worker in workers {
+            worker.finish().unwrap();
+        }
         let copies = sessions.map(|session| session.commit(b"").unwrap().manifest);
         assert_eq!(packs(&test).len(), 2);
 

@@ -1,12 +1,10 @@
 //! Whenever the machine stops or the store fails: what was acknowledged reads back, what was not is absent or whole, and
 //! the next attempt succeeds.
 
-mod support;
-
+use crate::support::{CHUNK, PAGE, master, noise, open, options, read_all, try_copy};
 use snapshot_vault::testing::{Fault, FaultyBlobs, MemoryBlobs, MemoryCatalog, MemoryIndex};
 use snapshot_vault::{BlobStore, DomainId, LocalBlobs, ManifestId, RedbIndex, StoredCopy, Vault, VaultError};
 use std::sync::Arc;
-use support::{CHUNK, PAGE, master, noise, open, options, read_all, try_copy};
 
 const FAULTS: [Fault; 4] = [
     Fault::FailBefore,

@@ -1,5 +1,4 @@
 //! A vault in memory, and contents to copy.
-#![allow(dead_code, reason = "each test binary uses a part of it")]
 
 use snapshot_vault::testing::{MemoryBlobs, MemoryCatalog, MemoryIndex};
 use snapshot_vault::{
@@ -9,36 +8,36 @@ use snapshot_vault::{
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-pub const CHUNK: usize = 64 << 10;
-pub const PAGE: usize = CHUNK * 256;
+pub(crate) const CHUNK: usize = 64 << 10;
+pub(crate) const PAGE: usize = CHUNK * 256;
 
 /// Small packs, so that small contents make several.
-pub fn options() -> VaultOptions {
+pub(crate) fn options() -> VaultOptions {
     VaultOptions {
         chunk_size: ChunkSize::new(64 << 10).unwrap(),
         pack_size_bytes: 4 << 20,
     }
 }
 
-pub fn master() -> MasterKey {
+pub(crate) fn master() -> MasterKey {
     MasterKey::from_hex(&"7a".repeat(32)).unwrap()
 }
 
-pub struct TestVault {
-    pub blobs: MemoryBlobs,
-    pub index: MemoryIndex,
-    pub catalog: MemoryCatalog,
-    pub vault: Vault,
-    pub domain: Domain,
+pub(crate) struct TestVault {
+    pub(crate) blobs: MemoryBlobs,
+    pub(crate) index: MemoryIndex,
+    pub(crate) catalog: MemoryCatalog,
+    pub(crate) vault: Vault,
+    pub(crate) domain: Domain,
 }
 
 impl TestVault {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::open(MemoryBlobs::default(), MemoryCatalog::default(), DomainId::random())
     }
 
     /// The vault after a restart that lost the index.
-    pub fn restarted(&self) -> Self {
+    pub(crate) fn restarted(&self) -> Self {
         Self::open(self.blobs.clone(), self.catalog.clone(), self.domain.id())
     }
 
@@ -56,7 +55,11 @@ impl TestVault {
     }
 }
 
-pub fn open(blobs: Arc<dyn BlobStore>, index: &MemoryIndex, catalog: &MemoryCatalog) -> Result<Vault, VaultError> {
+pub(crate) fn open(
+    blobs: Arc<dyn BlobStore>,
+    index: &MemoryIndex,
+    catalog: &MemoryCatalog,
+) -> Result<Vault, VaultError> {
     Vault::open(
         blobs,
         &master(),
@@ -67,7 +70,7 @@ pub fn open(blobs: Arc<dyn BlobStore>, index: &MemoryIndex, catalog: &MemoryCata
 }
 
 /// Bytes that don't compress, the same for the same seed, and never a chunk of zeros.
-pub fn noise(seed: u64, len: usize) -> Vec<u8> {
+pub(crate) fn noise(seed: u64, len: usize) -> Vec<u8> {
     let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
     let mut bytes = Vec::with_capacity(len + 8);
     while bytes.len() < len {
@@ -80,12 +83,12 @@ pub fn noise(seed: u64, len: usize) -> Vec<u8> {
     bytes
 }
 
-pub fn copy(domain: &Domain, content: &[u8], parent: Option<&StoredCopy>) -> StoredCopy {
+pub(crate) fn copy(domain: &Domain, content: &[u8], parent: Option<&StoredCopy>) -> StoredCopy {
     let summary = copy_with(domain, content, parent, 1, 0);
     domain.open_manifest(summary.manifest).unwrap()
 }
 
-pub fn copy_with(
+pub(crate) fn copy_with(
     domain: &Domain,
     content: &[u8],
     parent: Option<&StoredCopy>,
@@ -96,7 +99,7 @@ pub fn copy_with(
 }
 
 /// Copies with several workers, in an order of pages that depends on `order`.
-pub fn try_copy(
+pub(crate) fn try_copy(
     domain: &Domain,
     manifest: ManifestId,
     content: &[u8],
@@ -137,7 +140,7 @@ fn copy_pages(
         let span = session.page_span(*page);
         let bytes = &content[usize::try_from(span.start).unwrap()..usize::try_from(span.end).unwrap()];
         let is_zero = |bytes: &[u8]| bytes.iter().all(|byte| *byte == 0);
-        if order % 3 == 0 && is_zero(bytes) {
+        if order.is_multiple_of(3) && is_zero(bytes) {
             continue;
         }
         worker.begin_page(*page)?;
@@ -155,7 +158,7 @@ fn copy_pages(
 }
 
 /// Reads a copy page by page, and checks its digest.
-pub fn read_all(copy: &StoredCopy) -> Result<Vec<u8>, VaultError> {
+pub(crate) fn read_all(copy: &StoredCopy) -> Result<Vec<u8>, VaultError> {
     let mut content = vec![0; usize::try_from(copy.size_bytes()).unwrap()];
     let mut buffers = ReadBuffers::default();
     let verifier = copy.verifier();

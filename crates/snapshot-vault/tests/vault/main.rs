@@ -1,0 +1,10 @@
+//! The vault as its callers see it.
+#![allow(clippy::unwrap_used, reason = "what prepares a test fails like the test itself")]
+
+mod blob_stores;
+mod chunk_indexes;
+mod crashes;
+mod damage;
+mod misuse;
+mod round_trip;
+mod support;
