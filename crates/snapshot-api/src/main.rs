@@ -1,2 +1,46 @@
-//! The snapshot service.
-fn main() {}
+//! The snapshot service as a process: its command line, its settings, and how its parts are put together.
+//!
+//! The HTTP layer is the library of the same crate; [`startup`] wires it to the stores.
+
+mod cli;
+mod commands;
+mod data_folder;
+mod environment;
+mod first_start;
+mod health;
+mod logging;
+mod server;
+mod settings;
+mod startup;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use crate::cli::{Cli, Command};
+
+fn main() -> ExitCode {
+    match run(Cli::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // The log may be off, or may not have been started: this is what the command has to say.
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(cli: Cli) -> anyhow::Result<()> {
+    let settings = settings::load(cli.config.as_deref())?;
+    logging::start(&settings.log);
+    let output = cli.output;
+    match cli.command.unwrap_or(Command::Serve) {
+        Command::Serve => startup::serve(&settings),
+        Command::Token(command) => commands::token(&settings, command, output),
+        Command::Organization(command) => commands::organization(&settings, command, output),
+        Command::Volume(command) => commands::volume(&settings, command, output),
+        Command::Migrate => commands::migrate(&settings, output),
+        Command::Healthcheck => commands::healthcheck(&settings, output),
+        Command::Digest(command) => commands::digest(&settings, &command, output),
+    }
+}

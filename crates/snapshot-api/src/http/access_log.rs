@@ -46,7 +46,7 @@ pub(super) fn write(line: &Line<'_>) {
         method = method.as_str(),
         path = *path,
         status = status.as_u16(),
-        ms = format!("{:.1}", took.as_secs_f64() * 1000.0),
+        ms = (took.as_secs_f64() * 10_000.0).round() / 10.0,
         request = request.to_string(),
         organization = organizations;
         "request"

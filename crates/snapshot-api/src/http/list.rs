@@ -201,10 +201,13 @@ enum Step<C> {
 impl<T: Listed> Whole<T> {
     /// The next piece of the body.
     async fn piece(mut self) -> Option<(Result<Bytes, ApiError>, Self)> {
+        // The first batch was read before the answer began.
+        if !self.json.text.is_empty() {
+            return Some((Ok(self.json.take()), self));
+        }
         let Step::Read(after) = self.step else {
             return None;
         };
-        // What was made before is sent while the next batch is read.
         let query = self.query.clone();
         let read = read_rows(&self.api, move |api| {
             T::slice(api, &query, Slice::after(after, BATCH_ITEMS))

@@ -1,0 +1,217 @@
+//! What the commands do, besides serving. They work beside a running server, and on a folder that is not there yet.
+
+use std::{
+    fs::File,
+    io::{self, BufReader, Write as _},
+    path::Path,
+};
+
+use anyhow::Context as _;
+use serde_json::{Value, json};
+use snapshot_domain::{
+    Name, Organization, OrganizationId, TokenId, TokenRecord, VolumeId,
+    ports::{Clock as _, IdSource as _, VolumeRepository},
+    use_case::RegisterVolume,
+};
+use snapshot_mover::measure;
+use snapshot_store::Store;
+use snapshot_vault::{ChunkSize, digest_reader};
+
+use crate::{
+    cli::{Digest, OrganizationCommand, Output, TokenCommand, VolumeCommand},
+    data_folder::DataFolder,
+    environment::{RandomIds, SystemClock},
+    health,
+    settings::Settings,
+    startup,
+};
+
+/// What a command has to say: the same as lines for people and as an object for programs.
+struct Report {
+    lines: Vec<String>,
+    object: Value,
+}
+
+impl Report {
+    fn print(&self, output: Output) -> anyhow::Result<()> {
+        let mut out = io::stdout().lock();
+        match output {
+            Output::Text => self.lines.iter().try_for_each(|line| writeln!(out, "{line}")),
+            Output::Json => writeln!(out, "{:#}", self.object),
+        }
+        .context("printing failed")
+    }
+}
+
+pub(crate) fn token(settings: &Settings, command: TokenCommand, output: Output) -> anyhow::Result<()> {
+    let access = startup::access(&open(settings)?);
+    let report = match command {
+        TokenCommand::Create { organizations, name } => {
+            let organizations = organizations.into_iter().map(OrganizationId::new).collect();
+            let made = access.create_token(name, organizations)?;
+            let mut object = token_object(&made.record);
+            object["secret"] = json!(made.token.expose());
+            Report {
+                lines: vec![
+                    format!("token  {}", made.token.expose()),
+                    format!("id     {}", made.record.id),
+                    "The token is shown only now; keep it.".to_owned(),
+                ],
+                object: json!({"token": object}),
+            }
+        }
+        TokenCommand::List => {
+            let tokens = access.tokens()?;
+            Report {
+                lines: tokens.iter().map(token_line).collect(),
+                object: json!({"tokens": tokens.iter().map(token_object).collect::<Vec<_>>()}),
+            }
+        }
+        TokenCommand::Revoke { id } => {
+            access.revoke_token(TokenId::new(id))?;
+            Report {
+                lines: vec![format!("token {id} is taken no longer")],
+                object: json!({"token": {"id": id.to_string()}}),
+            }
+        }
+    };
+    report.print(output)
+}
+
+fn token_line(token: &TokenRecord) -> String {
+    let state = token
+        .revoked_at
+        .map_or_else(|| "valid".to_owned(), |at| format!("revoked {at}"));
+    format!(
+        "{}  {}  {}  for {}  {state}",
+        token.id,
+        token.created_at,
+        token.name,
+        ids(token).join(" and ")
+    )
+}
+
+fn token_object(token: &TokenRecord) -> Value {
+    json!({
+        "id": token.id.to_string(),
+        "account": token.account.to_string(),
+        "name": token.name.as_str(),
+        "organizations": ids(token),
+        "creation_date": token.created_at.to_string(),
+        "revocation_date": token.revoked_at.map(|at| at.to_string()),
+    })
+}
+
+fn ids(token: &TokenRecord) -> Vec<String> {
+    token.organizations.iter().map(ToString::to_string).collect()
+}
+
+pub(crate) fn organization(settings: &Settings, command: OrganizationCommand, output: Output) -> anyhow::Result<()> {
+    let access = startup::access(&open(settings)?);
+    let report = match command {
+        OrganizationCommand::Create { name } => {
+            let made = access.create_organization(name)?;
+            Report {
+                lines: vec![organization_line(&made)],
+                object: json!({"organization": organization_object(&made)}),
+            }
+        }
+        OrganizationCommand::List => {
+            let all = access.organizations()?;
+            Report {
+                lines: all.iter().map(organization_line).collect(),
+                object: json!({"organizations": all.iter().map(organization_object).collect::<Vec<_>>()}),
+            }
+        }
+    };
+    report.print(output)
+}
+
+fn organization_line(organization: &Organization) -> String {
+    format!(
+        "{}  {}  {}",
+        organization.id, organization.created_at, organization.name
+    )
+}
+
+fn organization_object(organization: &Organization) -> Value {
+    json!({
+        "id": organization.id.to_string(),
+        "name": organization.name.as_str(),
+        "creation_date": organization.created_at.to_string(),
+    })
+}
+
+pub(crate) fn volume(settings: &Settings, command: VolumeCommand, output: Output) -> anyhow::Result<()> {
+    let VolumeCommand::Register {
+        path,
+        name,
+        organization,
+    } = command;
+    register(settings, &path, name, OrganizationId::new(organization))?.print(output)
+}
+
+fn register(settings: &Settings, path: &Path, name: Name, organization: OrganizationId) -> anyhow::Result<Report> {
+    let store = open(settings)?;
+    startup::access(&store).organization(organization)?;
+    // The server may run in another folder than this command.
+    let path = path
+        .canonicalize()
+        .with_context(|| format!("{} can't be found", path.display()))?;
+    let size = measure(&path).with_context(|| format!("{} can't be a volume", path.display()))?;
+    let command = RegisterVolume {
+        name,
+        organization,
+        size,
+        path,
+    };
+    let volume = command.into_volume(VolumeId::new(RandomIds.id()), SystemClock.now());
+    VolumeRepository::insert(&store, &volume)?;
+    Ok(Report {
+        lines: vec![format!("{}  {} bytes  {}", volume.id(), size.as_bytes(), volume.name())],
+        object: json!({"volume": {
+            "id": volume.id().to_string(),
+            "name": volume.name().as_str(),
+            "organization": organization.to_string(),
+            "size": size.as_bytes(),
+        }}),
+    })
+}
+
+pub(crate) fn migrate(settings: &Settings, output: Output) -> anyhow::Result<()> {
+    open(settings)?;
+    let report = Report {
+        lines: vec!["the database's tables are up to date".to_owned()],
+        object: json!({"database": "up to date"}),
+    };
+    report.print(output)
+}
+
+pub(crate) fn healthcheck(settings: &Settings, output: Output) -> anyhow::Result<()> {
+    health::ask(&settings.server.bind)?;
+    let report = Report {
+        lines: vec!["ok".to_owned()],
+        object: json!({"status": "ok"}),
+    };
+    report.print(output)
+}
+
+pub(crate) fn digest(settings: &Settings, command: &Digest, output: Output) -> anyhow::Result<()> {
+    let chunk_size = match command.chunk_size {
+        Some(bytes) => ChunkSize::new(bytes)?,
+        None => settings.vault.chunk_size,
+    };
+    let shown = command.file.display();
+    let file = File::open(&command.file).with_context(|| format!("{shown} can't be opened"))?;
+    let reader = BufReader::with_capacity(1 << 20, file);
+    let (digest, size_bytes) = digest_reader(reader, chunk_size).with_context(|| format!("{shown} can't be read"))?;
+    let report = Report {
+        lines: vec![digest.to_string()],
+        object: json!({"digest": digest.to_string(), "size": size_bytes}),
+    };
+    report.print(output)
+}
+
+fn open(settings: &Settings) -> anyhow::Result<Store> {
+    startup::open_store(settings, &DataFolder::open(&settings.data_dir)?)
+}

@@ -1,0 +1,90 @@
+//! What can be configured: every key of `config/default.toml`, read and checked.
+
+mod load;
+mod secret;
+
+use std::{num::NonZero, path::PathBuf, time::Duration};
+
+use log::LevelFilter;
+use serde::Deserialize;
+use snapshot_domain::{OrganizationId, Token};
+use snapshot_vault::{ChunkSize, MasterKey};
+
+pub(crate) use self::load::load;
+use self::secret::Secret;
+
+/// All settings, checked: whatever is here can be used.
+#[derive(Debug)]
+pub(crate) struct Settings {
+    pub(crate) data_dir: PathBuf,
+    pub(crate) zone: String,
+    pub(crate) server: Server,
+    pub(crate) limits: Limits,
+    pub(crate) database: Database,
+    pub(crate) vault: VaultSettings,
+    pub(crate) tasks: Tasks,
+    pub(crate) bootstrap: Option<Bootstrap>,
+    pub(crate) log: Log,
+}
+
+#[derive(Debug)]
+pub(crate) struct Server {
+    /// `host:port`, as it is resolved when the server starts.
+    pub(crate) bind: String,
+    pub(crate) workers: NonZero<usize>,
+    pub(crate) blocking_threads: NonZero<usize>,
+    pub(crate) shutdown: Duration,
+}
+
+#[derive(Debug)]
+pub(crate) struct Limits {
+    pub(crate) connections: NonZero<usize>,
+    pub(crate) json_body_bytes: usize,
+    pub(crate) request_head: Duration,
+    pub(crate) stalled_body: Duration,
+    pub(crate) keep_alive: Duration,
+}
+
+#[derive(Debug)]
+pub(crate) struct Database {
+    /// `None` for the file in the data folder. May hold a password.
+    pub(crate) url: Option<Secret>,
+    pub(crate) connections: u32,
+}
+
+#[derive(Debug)]
+pub(crate) struct VaultSettings {
+    pub(crate) chunk_size: ChunkSize,
+    pub(crate) master_key: Option<MasterKey>,
+    pub(crate) master_key_file: Option<PathBuf>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Tasks {
+    pub(crate) concurrency: NonZero<usize>,
+    pub(crate) threads: NonZero<usize>,
+    pub(crate) lease_ms: u32,
+}
+
+/// The token and the organization that the first start shall use instead of making some.
+#[derive(Debug)]
+pub(crate) struct Bootstrap {
+    pub(crate) token: Token,
+    pub(crate) organization: OrganizationId,
+}
+
+#[derive(Debug)]
+pub(crate) struct Log {
+    pub(crate) level: LevelFilter,
+    pub(crate) format: LogFormat,
+}
+
+/// How a line of the log looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum LogFormat {
+    /// For people.
+    Text,
+    /// A JSON object per line, for programs.
+    Json,
+}

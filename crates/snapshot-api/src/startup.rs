@@ -1,0 +1,229 @@
+//! Putting the service together: the only place that names concrete stores.
+
+use std::sync::Arc;
+
+use actix_web::web::Data;
+use anyhow::Context as _;
+use snapshot_api::{Api, ApiSettings, Health};
+use snapshot_domain::{
+    InstanceId, Name, Result as DomainResult,
+    ports::PackRepository,
+    use_case::{AccessService, SnapshotService, TaskService, VolumeService},
+};
+use snapshot_mover::{Runner, RunnerOptions, VaultCatalog, VaultContent, VolumeFolder};
+use snapshot_store::{Store, StoreOptions};
+use snapshot_vault::{LocalBlobs, RedbIndex, Vault, VaultOptions};
+
+use crate::{
+    data_folder::DataFolder,
+    environment::{RandomIds, SystemClock},
+    first_start, server,
+    settings::{Bootstrap, Settings},
+};
+
+/// What the first organization is called, and the first token.
+const FIRST_NAME: &str = "default";
+
+/// Runs the server until it is told to stop.
+///
+/// # Errors
+///
+/// Whatever keeps it from starting, as sentences with their causes.
+pub(crate) fn serve(settings: &Settings) -> anyhow::Result<()> {
+    let folder = DataFolder::open(&settings.data_dir)?;
+    let _lock = folder.lock()?;
+    let instance = folder.instance(&RandomIds)?;
+    log::info!("the data folder is {}", folder.path().display());
+    let store = open_store(settings, &folder)?;
+    let vault = open_vault(settings, &folder, &store)?;
+    let images = VolumeFolder::open(&folder.volumes()).context("opening the folder of volumes failed")?;
+    let images = Arc::new(images);
+    let parts = Parts { store, vault, images };
+
+    let tasks = parts.tasks(instance, settings.tasks.lease_ms);
+    recover(&parts, &tasks)?;
+    let options = RunnerOptions {
+        concurrency: settings.tasks.concurrency,
+        threads: settings.tasks.threads,
+        lease_ms: settings.tasks.lease_ms,
+    };
+    let runner = Runner::start(tasks, parts.vault.clone(), Arc::clone(&parts.images), options)
+        .context("starting the threads for tasks failed")?;
+
+    let api = Data::new(parts.api(settings, &runner));
+    let served = server::serve(settings, api, |url| bootstrap(settings, &parts.store, url));
+
+    log::info!("putting running tasks back");
+    if !runner.shut_down(settings.server.shutdown) {
+        log::warn!("a task did not stop in time: the next start takes it up again");
+    }
+    log::info!("stopped");
+    served
+}
+
+/// Sees to it that somebody can call: makes the configured token, or on the first start one that is printed.
+fn bootstrap(settings: &Settings, store: &Store, url: &str) -> anyhow::Result<()> {
+    let access = access(store);
+    if let Some(Bootstrap { token, organization }) = &settings.bootstrap {
+        return access
+            .ensure(token.clone(), *organization, &first_name())
+            .context("making the configured token failed");
+    }
+    match access
+        .bootstrap(first_name())
+        .context("making the first token failed")?
+    {
+        Some(made) => first_start::print(&made, url).context("printing the first token failed"),
+        None => Ok(()),
+    }
+}
+
+/// Opens the database, and makes or updates its tables.
+///
+/// # Errors
+///
+/// When it can't be reached, or its tables can't be made.
+pub(crate) fn open_store(settings: &Settings, folder: &DataFolder) -> anyhow::Result<Store> {
+    let options = StoreOptions {
+        connections: settings.database.connections,
+        ..StoreOptions::default()
+    };
+    let store = match &settings.database.url {
+        Some(url) => Store::open(url.expose(), options),
+        None => Store::open(&sqlite_url(folder)?, options),
+    };
+    let store = store.context("opening the database failed")?;
+    let migrations = store
+        .migrate()
+        .context("bringing the database's tables up to date failed")?;
+    if migrations > 0 {
+        log::info!("the database's tables were brought up to date by {migrations} migrations");
+    }
+    Ok(store)
+}
+
+/// Who may call, kept in a store.
+pub(crate) fn access(store: &Store) -> AccessService {
+    let store = Arc::new(store.clone());
+    AccessService::new(store.clone(), store, Arc::new(SystemClock), Arc::new(RandomIds))
+}
+
+fn sqlite_url(folder: &DataFolder) -> anyhow::Result<String> {
+    let path = folder.database();
+    let text = path
+        .to_str()
+        .context("the path of the data folder is no Unicode text")?;
+    Ok(format!("sqlite:{text}"))
+}
+
+fn open_vault(settings: &Settings, folder: &DataFolder, store: &Store) -> anyhow::Result<Vault> {
+    let key = match &settings.vault.master_key {
+        Some(key) => key.clone(),
+        None => folder.master_key(settings.vault.master_key_file.as_deref())?,
+    };
+    let blobs = LocalBlobs::open(&folder.vault()).context("opening the vault's folder failed")?;
+    let index = RedbIndex::open(&folder.index().join("chunks.redb")).context("opening the index failed")?;
+    let packs: Arc<dyn PackRepository> = Arc::new(store.clone());
+    let options = VaultOptions {
+        chunk_size: settings.vault.chunk_size,
+        ..VaultOptions::default()
+    };
+    let catalog = Arc::new(VaultCatalog::new(packs));
+    Vault::open(Arc::new(blobs), &key, Arc::new(index), catalog, options).context("opening the vault failed")
+}
+
+fn first_name() -> Name {
+    Name::parse(FIRST_NAME).expect("the first name follows the rules for names")
+}
+
+/// Mends what the last process left behind, before anybody works.
+fn recover(parts: &Parts, tasks: &TaskService) -> anyhow::Result<()> {
+    let put_back = tasks.put_back_all().context("putting interrupted tasks back failed")?;
+    log::info!("{put_back} interrupted tasks were put back");
+    let abandoned = parts
+        .volumes()
+        .abandon_interrupted_writes()
+        .context("ending interrupted writes failed")?;
+    log::info!("{abandoned} interrupted writes to volumes were ended");
+    let found = parts
+        .vault
+        .reconcile()
+        .context("comparing the vault with its index failed")?;
+    log::info!(
+        "the vault has {} packs; {} of them were new to the database, {} to the index, which forgot {}",
+        found.packs,
+        found.adopted,
+        found.indexed,
+        found.forgotten
+    );
+    for pack in &found.damaged {
+        log::error!("pack {} is damaged: {}", pack.id, pack.reason);
+    }
+    Ok(())
+}
+
+/// What everything else is made of.
+struct Parts {
+    store: Store,
+    vault: Vault,
+    images: Arc<VolumeFolder>,
+}
+
+impl Parts {
+    fn snapshots(&self) -> SnapshotService {
+        let store = Arc::new(self.store.clone());
+        SnapshotService::new(
+            store.clone(),
+            store.clone(),
+            store,
+            Arc::new(VaultContent::new(self.vault.clone())),
+            Arc::new(SystemClock),
+            Arc::new(RandomIds),
+        )
+    }
+
+    fn volumes(&self) -> VolumeService {
+        let store = Arc::new(self.store.clone());
+        let images = Arc::clone(&self.images);
+        let (clock, ids) = (Arc::new(SystemClock), Arc::new(RandomIds));
+        VolumeService::new(store.clone(), store.clone(), store, images, clock, ids)
+    }
+
+    fn tasks(&self, instance: InstanceId, lease_ms: u32) -> TaskService {
+        let store = Arc::new(self.store.clone());
+        TaskService::new(
+            store.clone(),
+            store.clone(),
+            store,
+            Arc::new(SystemClock),
+            instance,
+            lease_ms,
+        )
+    }
+
+    fn api(&self, settings: &Settings, runner: &Runner) -> Api {
+        Api {
+            snapshots: self.snapshots(),
+            volumes: self.volumes(),
+            access: access(&self.store),
+            ids: Arc::new(RandomIds),
+            health: Arc::new(StoreHealth(self.store.clone())),
+            wake_workers: Box::new(runner.waker()),
+            settings: ApiSettings {
+                zone: settings.zone.clone(),
+                json_limit_bytes: settings.limits.json_body_bytes,
+                stalled_body: settings.limits.stalled_body,
+                reads_are_short: self.store.reads_are_short(),
+            },
+        }
+    }
+}
+
+/// The service can do its work when its rows can be read.
+struct StoreHealth(Store);
+
+impl Health for StoreHealth {
+    fn check(&self) -> DomainResult<()> {
+        self.0.ping()
+    }
+}
