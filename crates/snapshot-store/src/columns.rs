@@ -1,8 +1,16 @@
 //! Values as columns hold them, and back. What a column should never hold is [`Error::Corrupt`], never a default.
 
+use diesel::{
+    dsl::{AsExprOf, sql},
+    expression::{SqlLiteral, UncheckedBind},
+    sql_types::{Bool, Text},
+};
 use snapshot_domain::{Error, Name, Result, Tag, Tags, Timestamp, VolumeSize, VolumeType};
 use thiserror::Error as ThisError;
 use uuid::Uuid;
+
+/// Literal SQL around a text.
+type HasTag = SqlLiteral<Bool, UncheckedBind<SqlLiteral<Bool>, AsExprOf<String, Text>>>;
 
 /// Something that no version of this service stores.
 #[derive(Debug, ThisError)]
@@ -72,9 +80,12 @@ pub(crate) fn tags_column(tags: &Tags) -> String {
     column
 }
 
-/// How one tag stands in the column of tags.
-pub(crate) fn tag_in_column(tag: &Tag) -> String {
-    format!("\n{}\n", tag.as_str())
+/// The condition that a tag is among those of the column `tags`. As literal SQL it is not kept prepared: there is a
+/// statement for every number of tags, and clients choose the number.
+pub(crate) fn has_tag(tag: &Tag) -> HasTag {
+    sql("instr(tags, ")
+        .bind::<Text, _>(format!("\n{}\n", tag.as_str()))
+        .sql(") > 0")
 }
 
 pub(crate) fn tags(what: &'static str, column: &str) -> Result<Tags> {

@@ -12,7 +12,10 @@ use diesel::{
 };
 use thiserror::Error;
 
-use crate::address::{PostgresAddress, SqliteAddress};
+use crate::{
+    address::{PostgresAddress, SqliteAddress},
+    failure::Outcome,
+};
 
 /// A connection to one of the databases. Diesel derives what lets one query be written for both.
 #[derive(diesel::MultiConnection)]
@@ -105,6 +108,20 @@ impl AnyConnection {
         }
     }
 
+    /// Runs queries that only read, and that all see the rows as they were at one moment.
+    pub(crate) fn at_one_moment<T>(&mut self, queries: impl FnOnce(&mut Self) -> Outcome<T>) -> Outcome<T> {
+        match self {
+            Self::Sqlite(connection) => AnsiTransactionManager::begin_transaction_sql(connection, "BEGIN"),
+            Self::Postgres(connection) => AnsiTransactionManager::begin_transaction_sql(
+                connection,
+                "BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY",
+            ),
+        }?;
+        let result = queries(self);
+        self.roll_back()?;
+        result
+    }
+
     /// Begins a savepoint within a transaction.
     pub(crate) fn begin_savepoint(&mut self) -> QueryResult<()> {
         <Self as TransactionManager<Self>>::begin_transaction(self)
@@ -130,7 +147,7 @@ impl AnyConnection {
 fn set_up_sqlite(connection: &mut SqliteConnection, role: Role, lock_timeout: Duration) -> QueryResult<()> {
     connection.batch_execute(&format!(
         "PRAGMA busy_timeout = {}; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; \
-         PRAGMA trusted_schema = OFF;",
+         PRAGMA trusted_schema = OFF; PRAGMA journal_size_limit = 67108864;",
         lock_timeout.as_millis()
     ))?;
     match role {

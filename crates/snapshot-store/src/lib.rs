@@ -62,5 +62,5 @@ mod writer;
 
 pub use address::InvalidUrl;
 pub use connection::ConnectError;
-pub use migrate::MigrateError;
+pub use migrate::{LockError, MigrateError};
 pub use store::{OpenError, Store, StoreOptions};

@@ -58,29 +58,49 @@ pub(crate) fn page<L: Listing>(
     if let [organization] = &organizations[..] {
         return listing.rows(connection, organization, after, skip, limit);
     }
-    let mut queues: Vec<_> = organizations
-        .into_iter()
-        .map(|organization| Queue {
-            organization,
-            passed: after.cloned(),
-            ahead: VecDeque::new(),
-            ended: false,
-        })
-        .collect();
-    if !pass(connection, listing, &mut queues, skip)? {
-        return Ok(Vec::new());
+    connection.at_one_moment(|connection| {
+        let mut queues: Vec<_> = organizations
+            .into_iter()
+            .map(|organization| Queue {
+                organization,
+                passed: after.cloned(),
+                ahead: VecDeque::new(),
+                ended: false,
+            })
+            .collect();
+        if !pass(connection, listing, &mut queues, skip)? {
+            return Ok(Vec::new());
+        }
+        let mut rows = Vec::new();
+        for queue in &queues {
+            rows.extend(listing.rows(connection, &queue.organization, queue.passed.as_ref(), 0, limit)?);
+        }
+        rows.sort_by_cached_key(L::place);
+        rows.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
+        Ok(rows)
+    })
+}
+
+/// How many rows there are in all organizations of a scope.
+pub(crate) fn sum(
+    connection: &mut AnyConnection,
+    scope: &Scope,
+    count: impl Fn(&mut AnyConnection, &[u8]) -> Outcome<i64>,
+) -> Outcome<i64> {
+    let organizations = distinct(scope);
+    if let [organization] = &organizations[..] {
+        return count(connection, organization);
     }
-    let mut rows = Vec::new();
-    for queue in &queues {
-        rows.extend(listing.rows(connection, &queue.organization, queue.passed.as_ref(), 0, limit)?);
-    }
-    rows.sort_by_cached_key(L::place);
-    rows.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
-    Ok(rows)
+    connection.at_one_moment(|connection| {
+        organizations
+            .iter()
+            .map(|organization| count(connection, organization))
+            .sum()
+    })
 }
 
 /// The organizations of a scope as their column holds them, each once.
-pub(crate) fn distinct(scope: &Scope) -> Vec<Vec<u8>> {
+fn distinct(scope: &Scope) -> Vec<Vec<u8>> {
     let ids: BTreeSet<_> = scope
         .organizations()
         .iter()

@@ -34,14 +34,8 @@ pub enum MigrateError {
     #[error(transparent)]
     Connect(#[from] ConnectError),
     /// The lock file beside an SQLite file can't be used.
-    #[error("the lock file {path} can't be locked")]
-    Lock {
-        /// The lock file.
-        path: String,
-        /// Why.
-        #[source]
-        source: std::io::Error,
-    },
+    #[error(transparent)]
+    Lock(#[from] LockError),
     /// A newer version of this service was here.
     #[error("the database has migration {version}, which this version of the service does not know: it is too old")]
     TooNew {
@@ -54,6 +48,14 @@ pub enum MigrateError {
         /// What the database says.
         reason: String,
     },
+}
+
+/// The file whose lock lets one process at a time set up an SQLite file can't be used.
+#[derive(Debug, Error)]
+#[error("the lock file {path} can't be locked")]
+pub struct LockError {
+    path: String,
+    source: std::io::Error,
 }
 
 /// Runs the migrations that are missing, and returns how many those were.
@@ -107,7 +109,7 @@ where
 
 /// Holds the lock as long as the file is open: a process that dies lets go of it. Not the database's own file: closing
 /// that would let go of SQLite's locks in this process.
-pub(crate) fn lock_beside(database: &Path) -> Result<File, MigrateError> {
+pub(crate) fn lock_beside(database: &Path) -> Result<File, LockError> {
     let path = beside(database, "-lock");
     let locked = OpenOptions::new()
         .write(true)
@@ -115,7 +117,7 @@ pub(crate) fn lock_beside(database: &Path) -> Result<File, MigrateError> {
         .truncate(false)
         .open(&path)
         .and_then(|file| file.lock().map(|()| file));
-    locked.map_err(|source| MigrateError::Lock {
+    locked.map_err(|source| LockError {
         path: path.display().to_string(),
         source,
     })

@@ -8,6 +8,7 @@ use std::{
     },
 };
 
+use diesel::result::{DatabaseErrorKind, Error as DatabaseError};
 use r2d2::{HandleError, ManageConnection, PooledConnection};
 use snapshot_domain::Error;
 
@@ -63,7 +64,7 @@ impl Pool {
     pub(crate) fn read<T>(&self, query: impl Fn(&mut AnyConnection) -> Outcome<T>) -> Outcome<T> {
         let mut lent = self.lend()?;
         match query(&mut lent.connection) {
-            Err(Failure::Database(_)) if self.note_loss(&mut lent) => {
+            Err(Failure::Database(error)) if self.note_loss(&mut lent, &error) => {
                 drop(lent);
                 query(&mut self.lend()?.connection)
             }
@@ -79,7 +80,7 @@ impl Pool {
             Ok(value)
         });
         if let Err(failure) = &result {
-            let lost = matches!(failure, Failure::Database(_)) && self.note_loss(&mut lent);
+            let lost = matches!(failure, Failure::Database(error) if self.note_loss(&mut lent, error));
             if !lost && let Err(error) = lent.connection.roll_back() {
                 // The commit itself may have rolled back. What is still open ends with the connection, which the pool
                 // does not take back in that state.
@@ -94,7 +95,7 @@ impl Pool {
         let mut lent = self.lend()?;
         match lent.connection.begin_write() {
             Ok(()) => Ok(lent),
-            Err(_) if self.note_loss(&mut lent) => {
+            Err(error) if self.note_loss(&mut lent, &error) => {
                 drop(lent);
                 let mut lent = self.lend()?;
                 lent.connection.begin_write()?;
@@ -108,10 +109,19 @@ impl Pool {
         self.connections.get().map_err(|error| Error::unavailable(error).into())
     }
 
-    /// Whether the connection is lost. If so, all that are as old are not used again.
-    fn note_loss(&self, lent: &mut Lent) -> bool {
-        let lost = lent.connection.is_lost();
+    /// Whether an error means that the connection is lost. If so, all that are as old are not used again.
+    fn note_loss(&self, lent: &mut Lent, error: &DatabaseError) -> bool {
+        // Diesel only notes a loss itself when a statement runs into it, not when one is prepared.
+        let lost = lent.connection.is_lost()
+            || matches!(
+                error,
+                DatabaseError::DatabaseError(
+                    DatabaseErrorKind::ClosedConnection | DatabaseErrorKind::UnableToSendCommand,
+                    _
+                )
+            );
         if lost {
+            // Others that were lost together with it may have noted that already.
             let _ = self
                 .losses
                 .compare_exchange(lent.losses, lent.losses + 1, Ordering::AcqRel, Ordering::Acquire);
@@ -143,7 +153,7 @@ impl ManageConnection for Opener {
     }
 
     fn has_broken(&self, pooled: &mut Pooled) -> bool {
-        std::thread::panicking() || pooled.connection.is_lost()
+        std::thread::panicking() || pooled.connection.is_lost() || self.is_valid(pooled).is_err()
     }
 }
 

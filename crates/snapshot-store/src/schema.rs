@@ -1,6 +1,6 @@
 //! The tables, as both databases have them. What the columns hold is written in the migrations.
 
-use diesel::{define_sql_function, sql_types::Text, table};
+use diesel::table;
 
 table! {
     organizations (id) {
@@ -114,8 +114,3 @@ table! {
 }
 
 diesel::allow_tables_to_appear_in_same_query!(tokens, account_organizations);
-
-define_sql_function! {
-    /// Where a text begins in another one, counted from 1; 0 when it is not in it.
-    fn instr(haystack: Text, needle: Text) -> Integer;
-}

@@ -7,7 +7,7 @@ use snapshot_domain::{Error, Result};
 use thiserror::Error as ThisError;
 
 use crate::{
-    ConnectError, InvalidUrl, MigrateError,
+    ConnectError, InvalidUrl, LockError, MigrateError,
     address::Address,
     connection::{AnyConnection, Role},
     failure::{Failure, Outcome},
@@ -65,7 +65,7 @@ pub enum OpenError {
     Connect(#[from] ConnectError),
     /// The lock file beside an SQLite file can't be used.
     #[error(transparent)]
-    Lock(#[from] MigrateError),
+    Lock(#[from] LockError),
     /// The thread that writes to SQLite can't be started.
     #[error("the thread that writes to the database can't be started")]
     Thread(#[source] std::io::Error),

@@ -118,10 +118,17 @@ impl Writer {
         &self,
         work: impl FnOnce(&mut AnyConnection) -> Outcome<T> + Send + 'static,
     ) -> Outcome<T> {
+        self.queue(work)?.recv().map_err(|_| gone())?
+    }
+
+    fn queue<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut AnyConnection) -> Outcome<T> + Send + 'static,
+    ) -> Outcome<Receiver<Outcome<T>>> {
         let (reply, answer) = sync_channel(1);
         let job = Pending {
             work: Some(work),
-            outcome: Err(Error::unavailable(NotWritten::Gone).into()),
+            outcome: Err(gone()),
             reply,
         };
         let queue = self.queue.as_ref().ok_or_else(gone)?;
@@ -129,7 +136,7 @@ impl Writer {
             TrySendError::Full(_) => Error::unavailable(NotWritten::QueueFull),
             TrySendError::Disconnected(_) => Error::unavailable(NotWritten::Gone),
         })?;
-        answer.recv().map_err(|_| gone())?
+        Ok(answer)
     }
 }
 
@@ -199,3 +206,6 @@ impl Batches {
         Ok(connection.commit()?)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -7,7 +7,7 @@ use super::{AnyConnection, MultiBackend, Outcome, SnapshotRow};
 use crate::{
     columns::{self, id_column},
     list::{self, Listing, Place},
-    schema::{instr, snapshot_totals, snapshots},
+    schema::{snapshot_totals, snapshots},
 };
 
 pub(super) fn page(
@@ -23,22 +23,19 @@ pub(super) fn page(
 
 pub(super) fn count(connection: &mut AnyConnection, query: &SnapshotQuery) -> Outcome<i64> {
     let everything = *query == SnapshotQuery::all(query.scope.clone());
-    let mut sum = 0;
-    for organization in list::distinct(&query.scope) {
-        sum += if everything {
+    list::sum(connection, &query.scope, |connection, organization| {
+        let count = if everything {
             snapshot_totals::table
-                .filter(snapshot_totals::organization_id.eq(&organization))
+                .find(organization)
                 .select(snapshot_totals::total)
                 .first(connection)
                 .optional()?
                 .unwrap_or(0)
         } else {
-            matching(query, &organization)
-                .select(count_star())
-                .first::<i64>(connection)?
+            matching(query, organization).select(count_star()).first(connection)?
         };
-    }
-    Ok(sum)
+        Ok(count)
+    })
 }
 
 impl Listing for SnapshotQuery {
@@ -100,7 +97,7 @@ fn matching<'a>(query: &'a SnapshotQuery, organization: &'a [u8]) -> Matching<'a
         rows = rows.filter(snapshots::name.eq(name.as_str()));
     }
     for tag in &query.tags {
-        rows = rows.filter(instr(snapshots::tags, columns::tag_in_column(tag)).gt(0));
+        rows = rows.filter(columns::has_tag(tag));
     }
     if let Some(volume) = query.base_volume {
         rows = rows.filter(snapshots::base_volume_id.eq(id_column(volume.as_uuid())));

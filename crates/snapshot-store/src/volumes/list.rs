@@ -13,7 +13,7 @@ use super::{
 use crate::{
     columns::{self, id_column},
     list::{self, Listing, Place},
-    schema::{instr, volume_totals, volumes},
+    schema::{volume_totals, volumes},
 };
 
 pub(super) fn page(
@@ -29,22 +29,19 @@ pub(super) fn page(
 
 pub(super) fn count(connection: &mut AnyConnection, query: &VolumeQuery) -> Outcome<i64> {
     let everything = *query == VolumeQuery::all(query.scope.clone());
-    let mut sum = 0;
-    for organization in list::distinct(&query.scope) {
-        sum += if everything {
+    list::sum(connection, &query.scope, |connection, organization| {
+        let count = if everything {
             volume_totals::table
-                .filter(volume_totals::organization_id.eq(&organization))
+                .find(organization)
                 .select(volume_totals::total)
                 .first(connection)
                 .optional()?
                 .unwrap_or(0)
         } else {
-            matching(query, &organization)
-                .select(count_star())
-                .first::<i64>(connection)?
+            matching(query, organization).select(count_star()).first(connection)?
         };
-    }
-    Ok(sum)
+        Ok(count)
+    })
 }
 
 impl Listing for VolumeQuery {
@@ -106,7 +103,7 @@ fn matching<'a>(query: &'a VolumeQuery, organization: &'a [u8]) -> Matching<'a> 
         rows = rows.filter(volumes::name.eq(name.as_str()));
     }
     for tag in &query.tags {
-        rows = rows.filter(instr(volumes::tags, columns::tag_in_column(tag)).gt(0));
+        rows = rows.filter(columns::has_tag(tag));
     }
     match query.state {
         None => rows,

@@ -1,0 +1,294 @@
+//! How SQLite finds rows: the very statements of the ports are explained, so that nothing reads a whole table to answer a
+//! question about a few rows.
+
+#![expect(clippy::unwrap_used, reason = "a test panics when what it builds on fails")]
+#![expect(clippy::doc_markdown, reason = "SQLite is a name, not code")]
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use diesel::{
+    Connection, QueryableByName, RunQueryDsl, SqliteConnection,
+    connection::{Instrumentation, InstrumentationEvent, set_default_instrumentation},
+    sql_types::Text,
+};
+use snapshot_domain::{
+    OrganizationId, Scope, Snapshot, Task, TaskOutcome, Token, Volume,
+    ports::{
+        OrganizationRepository, Slice, SnapshotCursor, SnapshotQuery, SnapshotRepository, TaskQueue, TokenRepository,
+        VolumeQuery, VolumeRepository,
+    },
+    testing::{a_capture, a_snapshot, a_volume, an_instance, an_organization, an_organization_id, moment},
+};
+use snapshot_store::{Store, StoreOptions};
+use tempfile::TempDir;
+
+/// The statements that connections of this process were asked to run.
+static STATEMENTS: Mutex<Vec<String>> = Mutex::new(Vec::new());
+/// Held while a test records statements, so that it sees its own only.
+static RECORDING: Mutex<()> = Mutex::new(());
+
+struct Recorder;
+
+impl Instrumentation for Recorder {
+    fn on_connection_event(&mut self, event: InstrumentationEvent<'_>) {
+        if let InstrumentationEvent::StartQuery { query, .. } = event {
+            let text = query.to_string();
+            let statement = text.split(" -- binds").next().unwrap_or_default().to_owned();
+            lock(&STATEMENTS).push(statement);
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+struct Stored {
+    store: Store,
+    folder: TempDir,
+    organization: OrganizationId,
+    volume: Volume,
+    snapshot: Snapshot,
+    task: Task,
+    _recording: MutexGuard<'static, ()>,
+}
+
+fn stored() -> Stored {
+    let recording = lock(&RECORDING);
+    set_default_instrumentation(|| Some(Box::new(Recorder))).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("metadata.sqlite");
+    let store = Store::open(path.to_str().unwrap(), StoreOptions::default()).unwrap();
+    store.migrate().unwrap();
+    let organization = an_organization();
+    let volume = a_volume(organization.id).build();
+    let snapshot = a_snapshot(organization.id).of(&volume).build();
+    let task = a_capture(&snapshot).build();
+    OrganizationRepository::insert(&store, &organization).unwrap();
+    VolumeRepository::insert(&store, &volume).unwrap();
+    store.begin(&snapshot, &task, &volume).unwrap();
+    Stored {
+        store,
+        folder,
+        organization: organization.id,
+        volume,
+        snapshot,
+        task,
+        _recording: recording,
+    }
+}
+
+impl Stored {
+    /// What SQLite says about how it runs the statements of a call.
+    fn plan<T>(&self, call: impl FnOnce(&Store) -> T) -> Vec<String> {
+        #[derive(QueryableByName)]
+        struct Step {
+            #[diesel(sql_type = Text)]
+            detail: String,
+        }
+        // The first read of all opens a connection, which is no part of the call.
+        self.store.ping().unwrap();
+        lock(&STATEMENTS).clear();
+        call(&self.store);
+        let statements = std::mem::take(&mut *lock(&STATEMENTS));
+
+        let path = self.folder.path().join("metadata.sqlite");
+        let mut connection = SqliteConnection::establish(path.to_str().unwrap()).unwrap();
+        let rows = ["SELECT", "UPDATE", "DELETE"];
+        let steps: Vec<String> = statements
+            .iter()
+            .filter(|statement| rows.iter().any(|verb| statement.starts_with(verb)))
+            .flat_map(|statement| {
+                diesel::sql_query(format!("EXPLAIN QUERY PLAN {statement}"))
+                    .load::<Step>(&mut connection)
+                    .unwrap()
+            })
+            .map(|step| step.detail)
+            .collect();
+        assert!(!steps.is_empty(), "nothing was run");
+        steps
+    }
+
+    fn scope(&self) -> Scope {
+        Scope::new(vec![self.organization])
+    }
+}
+
+#[test]
+fn a_page_of_snapshots_is_one_run_of_an_index() {
+    let stored = stored();
+    let query = SnapshotQuery::all(stored.scope());
+    let cursor = SnapshotCursor::of(&stored.snapshot);
+
+    let first = stored.plan(|store| SnapshotRepository::list(store, &query, Slice::first(50)).unwrap());
+    let next = stored.plan(|store| SnapshotRepository::list(store, &query, Slice::after(cursor, 50)).unwrap());
+
+    assert_eq!(first, ["SEARCH snapshots USING PRIMARY KEY (organization_id=?)"]);
+    assert_eq!(
+        next,
+        ["SEARCH snapshots USING PRIMARY KEY (organization_id=? AND created_at>?)"]
+    );
+}
+
+#[test]
+fn a_page_of_several_organizations_is_one_run_of_an_index_each() {
+    let stored = stored();
+    let scope = Scope::new(vec![stored.organization, an_organization_id()]);
+    let slice = Slice {
+        after: None,
+        skip: 1,
+        limit: 50,
+    };
+
+    let page = stored.plan(|store| SnapshotRepository::list(store, &SnapshotQuery::all(scope), slice).unwrap());
+
+    let run = "SEARCH snapshots USING PRIMARY KEY (organization_id=?";
+    assert!(page.iter().all(|step| step.starts_with(run)), "{page:?}");
+}
+
+#[test]
+fn filters_do_not_change_the_run_of_the_index() {
+    let stored = stored();
+    let query = SnapshotQuery {
+        name: Some(stored.snapshot.name().clone()),
+        tags: snapshot_domain::testing::tags(&["a", "b"]).as_slice().to_vec(),
+        base_volume: Some(stored.volume.id()),
+        state: Some(stored.snapshot.state().name()),
+        ..SnapshotQuery::all(stored.scope())
+    };
+
+    let page = stored.plan(|store| SnapshotRepository::list(store, &query, Slice::first(50)).unwrap());
+
+    assert_eq!(page, ["SEARCH snapshots USING PRIMARY KEY (organization_id=?)"]);
+}
+
+#[test]
+fn a_page_of_volumes_is_one_run_of_an_index() {
+    let stored = stored();
+    let query = VolumeQuery::all(stored.scope());
+
+    let first = stored.plan(|store| VolumeRepository::list(store, &query, Slice::first(50)).unwrap());
+
+    assert_eq!(first, ["SEARCH volumes USING PRIMARY KEY (organization_id=?)"]);
+}
+
+#[test]
+fn everything_an_organization_has_is_counted_by_one_row() {
+    let stored = stored();
+    let snapshots = SnapshotQuery::all(stored.scope());
+    let volumes = VolumeQuery::all(stored.scope());
+
+    let snapshots = stored.plan(|store| SnapshotRepository::count(store, &snapshots));
+    let volumes = stored.plan(|store| VolumeRepository::count(store, &volumes));
+
+    assert_eq!(
+        snapshots,
+        ["SEARCH snapshot_totals USING PRIMARY KEY (organization_id=?)"]
+    );
+    assert_eq!(volumes, ["SEARCH volume_totals USING PRIMARY KEY (organization_id=?)"]);
+}
+
+#[test]
+fn single_rows_are_found_by_their_ids() {
+    let stored = stored();
+
+    let snapshot = stored.plan(|store| SnapshotRepository::get(store, stored.snapshot.id()));
+    let volume = stored.plan(|store| VolumeRepository::get(store, stored.volume.id()));
+    let task = stored.plan(|store| TaskQueue::get(store, stored.task.id()));
+
+    assert_eq!(snapshot, ["SEARCH snapshots USING INDEX snapshots_by_id (id=?)"]);
+    assert_eq!(volume, ["SEARCH volumes USING INDEX volumes_by_id (id=?)"]);
+    assert_eq!(task, ["SEARCH tasks USING PRIMARY KEY (id=?)"]);
+}
+
+#[test]
+fn a_token_is_found_by_its_hash() {
+    let stored = stored();
+    let hash = Token::from_random(stored.task.id().as_uuid()).hash();
+
+    let caller = stored.plan(|store| store.caller(&hash));
+
+    assert!(caller[0].starts_with("SEARCH tokens USING INDEX"), "{caller:?}");
+    assert_eq!(
+        caller[1],
+        "SEARCH account_organizations USING PRIMARY KEY (account_id=?)"
+    );
+}
+
+#[test]
+fn the_next_task_is_found_among_the_unfinished_ones() {
+    let stored = stored();
+
+    let claim = stored.plan(|store| store.claim(an_instance(), moment(1), moment(2)).unwrap());
+
+    assert_eq!(
+        claim,
+        [
+            "SCAN tasks USING INDEX tasks_unfinished",
+            "CORRELATED SCALAR SUBQUERY 1",
+            "SEARCH restores USING INDEX tasks_unfinished_of_snapshot (snapshot_id=?)",
+            "SEARCH tasks USING PRIMARY KEY (id=?)",
+            "SEARCH tasks USING PRIMARY KEY (id=?)",
+        ]
+    );
+}
+
+#[test]
+fn work_is_found_by_what_it_works_on() {
+    let stored = stored();
+
+    let captures = stored.plan(|store| store.captures_of(&[stored.snapshot.id()]));
+    let work = stored.plan(|store| store.work_on(&[stored.volume.id()]));
+    let put_back = stored.plan(|store| store.put_back_all(an_instance()));
+
+    assert_eq!(
+        captures,
+        ["SEARCH tasks USING INDEX tasks_unfinished_of_snapshot (snapshot_id=?)"]
+    );
+    assert_eq!(
+        work[0],
+        "SEARCH tasks USING INDEX tasks_unfinished_of_volume (volume_id=?)"
+    );
+    assert_eq!(put_back, ["SCAN tasks USING INDEX tasks_unfinished"]);
+}
+
+#[test]
+fn the_latest_snapshot_of_a_volume_is_the_last_of_an_index() {
+    let stored = stored();
+
+    let latest = stored.plan(|store| store.latest_available(stored.volume.id(), stored.organization));
+
+    assert_eq!(
+        latest,
+        ["SEARCH snapshots USING INDEX snapshots_of_volume (base_volume_id=? AND domain_id=?)"]
+    );
+}
+
+#[test]
+fn interrupted_writes_are_found_without_reading_other_volumes() {
+    let stored = stored();
+
+    let saving = stored.plan(|store| store.saving());
+
+    assert_eq!(saving, ["SCAN volumes USING INDEX volumes_saving"]);
+}
+
+#[test]
+fn changes_find_their_rows_by_id() {
+    let stored = stored();
+    let task = stored
+        .store
+        .claim(an_instance(), moment(1), moment(2))
+        .unwrap()
+        .unwrap();
+    let mut ended = stored.snapshot.clone();
+    let event = snapshot_domain::SnapshotEvent::CaptureCommitted(snapshot_domain::testing::a_content());
+    ended.apply(event, moment(3)).unwrap();
+
+    let finish = stored.plan(|store| {
+        let outcome = TaskOutcome::Succeeded;
+        store.finish_capture(&task.lease(), &ended, outcome, moment(3)).unwrap();
+    });
+
+    assert!(finish.iter().all(|step| step.starts_with("SEARCH")), "{finish:?}");
+}
