@@ -31,7 +31,11 @@ fn run(path: &Path, millions: u64) -> Result<(), Box<dyn Error>> {
         let start = Instant::now();
         for pack in 0..1_000_000 / KEYS_PER_PACK {
             let first = million * 1_000_000 + pack * KEYS_PER_PACK;
-            let entry = |key| IndexEntry { id: id(key), offset: 64, length: 50_000 };
+            let entry = |key| IndexEntry {
+                id: id(key),
+                offset: 64,
+                length: 50_000,
+            };
             let entries: Vec<IndexEntry> = (first..first + KEYS_PER_PACK).map(entry).collect();
             index.add_pack(PackId::random(), &entries)?;
         }
@@ -45,7 +49,10 @@ fn run(path: &Path, millions: u64) -> Result<(), Box<dyn Error>> {
         let start = Instant::now();
         index = RedbIndex::open(path)?;
         let reopen = start.elapsed();
-        println!("{keys:8} {inserts:9.0} {miss:9.1?} {hit:9.1?} {disk:9} {:9} {reopen:9.1?}", peak_mib());
+        println!(
+            "{keys:8} {inserts:9.0} {miss:9.1?} {hit:9.1?} {disk:9} {:9} {reopen:9.1?}",
+            peak_mib()
+        );
     }
     Ok(())
 }

@@ -6,7 +6,11 @@
 //! 2 % of its 4 KiB blocks and copies it once more, reads both back, and prints a line for each. CPU seconds hold on a
 //! busy machine, wall seconds do not.
 #![allow(clippy::print_stdout, reason = "printing is what it is for")]
-#![allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, reason = "the numbers are small")]
+#![allow(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    reason = "the numbers are small"
+)]
 
 use snapshot_vault::testing::MemoryCatalog;
 use snapshot_vault::{
