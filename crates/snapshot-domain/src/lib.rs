@@ -2,7 +2,7 @@
 //!
 //! The crate is pure. It opens no file or socket, starts no thread and knows no web framework, database or runtime, so
 //! that another service can reuse it with storage of its own: implement the traits in [`ports`], hand them to the
-//! services in [`use_case`], and the rules hold. `examples/` shows one that does.
+//! services in [`use_case`], and the rules hold. `examples/flat_file_tokens.rs` shows one that does.
 //!
 //! # A snapshot's life
 //!
@@ -17,8 +17,42 @@
 //!
 //! # Tests of other services
 //!
-//! Feature `mocks` adds [`testing`]: mockall mocks of every port, in-memory repositories, builders, and the contract
-//! suites that every implementation of a repository has to pass.
+//! Feature `mocks` adds the module `testing`: mockall mocks of every port, in-memory implementations, builders, and the
+//! contract suites that every implementation of a repository has to pass.
+//!
+//! ```
+//! # #[cfg(feature = "mocks")] {
+//! use std::sync::Arc;
+//!
+//! use snapshot_domain::{
+//!     Error,
+//!     testing::{
+//!         InMemorySnapshotBytes, InMemoryStore, ManualClock, MockTaskQueue, MockSnapshotRepository, SequentialIds, a_caller,
+//!         a_snapshot,
+//!     },
+//!     use_case::SnapshotService,
+//! };
+//!
+//! // A service over doubles of all its ports; this one's database is down.
+//! let mut snapshots = MockSnapshotRepository::new();
+//! snapshots.expect_find().returning(|_, _| Err(Error::unavailable("no route to host")));
+//! let service = SnapshotService::new(
+//!     Arc::new(snapshots),
+//!     Arc::new(InMemoryStore::default()),
+//!     Arc::new(MockTaskQueue::new()), // panics when it is called
+//!     Arc::new(InMemorySnapshotBytes::default()),
+//!     Arc::new(ManualClock::default()),
+//!     Arc::new(SequentialIds::default()),
+//! );
+//!
+//! // A builder fills in what the test does not care about.
+//! let caller = a_caller();
+//! let snapshot = a_snapshot(caller.organizations[0]).named("before the upgrade").available().build();
+//! let answer = service.get(&caller, snapshot.id());
+//!
+//! assert!(matches!(answer, Err(Error::Unavailable { .. })));
+//! # }
+//! ```
 
 mod access;
 mod caller;

@@ -1,7 +1,5 @@
 //! Every state meets every event, and what comes out is compared with the diagrams in the documentation.
 
-#![expect(clippy::unwrap_used, reason = "what the tests share panics when a test fails")]
-
 use snapshot_domain::{
     Error, Lease, Progress, Snapshot, SnapshotEvent, SnapshotState, SnapshotStateName, Task, TaskOutcome, TaskState,
     TaskStateName, Timestamp, Volume, VolumeEvent, VolumeState, VolumeStateName, Work,
