@@ -64,3 +64,45 @@ impl Scope {
         self.0.contains(&organization)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+
+    fn organization(n: u128) -> OrganizationId {
+        OrganizationId::new(Uuid::from_u128(n))
+    }
+
+    fn caller() -> Caller {
+        Caller {
+            token: TokenId::new(Uuid::from_u128(1)),
+            account: AccountId::new(Uuid::from_u128(2)),
+            organizations: vec![organization(3), organization(4)],
+        }
+    }
+
+    #[test]
+    fn a_caller_acts_for_their_own_organizations_only() {
+        assert!(caller().act_for(organization(4)).is_ok());
+        assert!(matches!(caller().act_for(organization(5)), Err(Error::NotAllowed)));
+    }
+
+    #[test]
+    fn a_scope_covers_all_organizations_of_its_caller_and_no_others() {
+        let scope = caller().scope();
+
+        assert!(scope.covers(organization(3)) && scope.covers(organization(4)));
+        assert!(!scope.covers(organization(5)));
+    }
+
+    #[test]
+    fn a_scope_within_an_organization_is_empty_when_it_is_somebody_elses() {
+        assert_eq!(
+            caller().scope_within(organization(4)).organizations(),
+            [organization(4)]
+        );
+        assert_eq!(caller().scope_within(organization(5)).organizations(), []);
+    }
+}

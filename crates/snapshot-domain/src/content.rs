@@ -36,7 +36,8 @@ impl ContentDigest {
             .strip_prefix("blake3-")
             .and_then(|rest| rest.split_once(':'))
             .ok_or(InvalidDigest)?;
-        let is_number = !chunk.starts_with('0') && chunk.parse::<u32>().is_ok();
+        // `parse` alone would take a plus sign too.
+        let is_number = chunk.starts_with(|first| matches!(first, '1'..='9')) && chunk.parse::<u32>().is_ok();
         let is_hash = hash.len() == 64 && hash.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
         if is_number && is_hash {
             Ok(Self(raw.to_owned()))
@@ -64,21 +65,18 @@ mod tests {
     #[test]
     fn only_well_formed_digests_are_taken() {
         let hash = "ab".repeat(32);
+        let check = |raw: &str, is_taken: bool| assert_eq!(ContentDigest::parse(raw).is_ok(), is_taken, "{raw:?}");
 
-        assert!(ContentDigest::parse(&format!("blake3-131072:{hash}")).is_ok());
-        assert_eq!(
-            ContentDigest::parse(&format!("blake3-0131072:{hash}")),
-            Err(InvalidDigest)
-        );
-        assert_eq!(ContentDigest::parse(&format!("blake3-x:{hash}")), Err(InvalidDigest));
-        assert_eq!(
-            ContentDigest::parse(&format!("blake3-131072:{}", &hash[1..])),
-            Err(InvalidDigest)
-        );
-        assert_eq!(
-            ContentDigest::parse(&format!("blake3-131072:{}", hash.to_uppercase())),
-            Err(InvalidDigest)
-        );
-        assert_eq!(ContentDigest::parse(""), Err(InvalidDigest));
+        check(&format!("blake3-131072:{hash}"), true);
+        check(&format!("blake3-0131072:{hash}"), false);
+        check(&format!("blake3-+131072:{hash}"), false);
+        check(&format!("blake3-x:{hash}"), false);
+        check(&format!("blake3-:{hash}"), false);
+        check(&format!("blake3-4294967296:{hash}"), false);
+        check(&format!("sha256-131072:{hash}"), false);
+        check(&format!("blake3-131072:{}", &hash[1..]), false);
+        check(&format!("blake3-131072:{}", hash.to_uppercase()), false);
+        check(&format!("blake3-131072:{hash} "), false);
+        check("", false);
     }
 }

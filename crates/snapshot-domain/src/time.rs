@@ -87,4 +87,21 @@ mod tests {
 
         assert_eq!(timestamp.as_micros(), -999_999);
     }
+
+    #[test]
+    fn a_moment_beyond_the_last_one_is_the_last_one_and_is_cut_too() {
+        let last = Timestamp::new(DateTime::<Utc>::MAX_UTC);
+
+        let later = last.plus_millis(u32::MAX);
+
+        assert_eq!(later, last);
+        assert_eq!(Timestamp::from_micros(later.as_micros()), Ok(later));
+    }
+
+    #[test]
+    fn milliseconds_are_added_exactly() {
+        let later = Timestamp::from_micros(-1).unwrap().plus_millis(u32::MAX);
+
+        assert_eq!(later.as_micros(), 4_294_967_295_000 - 1);
+    }
 }
