@@ -2,7 +2,7 @@
 
 use super::direct::DirectFile;
 use super::{BlobEntry, BlobError, BlobKey, BlobStore, BlobWriter};
-use rustix::fs::{CWD, RenameFlags, renameat_with};
+use rustix::fs::{CWD, RenameFlags, renameat_with, syncfs};
 use std::collections::HashSet;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io;
@@ -45,14 +45,15 @@ impl LocalBlobs {
             .mode(0o700)
             .create(root)
             .map_err(|error| failed(root, error))?;
-        if let Some(parent) = root.canonicalize().map_err(|error| failed(root, error))?.parent() {
-            sync_folder(parent)?;
-        }
         let temporary = root.join(TEMPORARY);
         match fs::remove_dir_all(&temporary) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(&temporary, error)),
             _ => folder.make_durable(&temporary)?,
         }
+        // A process that was killed may have left objects with their names not yet synced. Whoever sees them from now on
+        // relies on them, so they must survive a power loss.
+        let sync = File::open(root).and_then(|folder| Ok(syncfs(folder)?));
+        sync.map_err(|error| failed(root, error))?;
         Ok(Self(Arc::new(folder)))
     }
 }
@@ -220,7 +221,10 @@ impl Temporary {
             io::ErrorKind::AlreadyExists => BlobError::AlreadyExists { key: key.clone() },
             _ => failed(&target, error),
         })?;
-        sync_folder(folder_of(&target))
+        sync_folder(folder_of(&target)).inspect_err(|_| {
+            // It must not be relied upon, so it had better not be seen.
+            let _failed_too = fs::remove_file(&target);
+        })
     }
 }
 
