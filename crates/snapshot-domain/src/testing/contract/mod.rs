@@ -115,6 +115,7 @@ macro_rules! repository_contract {
                     begins_a_snapshot_for_another_organization_than_the_volumes,
                     lets_any_number_of_copies_of_one_volume_begin_at_once,
                     does_not_begin_a_copy_of_a_volume_that_was_changed,
+                    does_not_begin_a_copy_of_a_volume_that_was_renamed,
                     does_not_begin_a_copy_of_a_volume_that_is_gone,
                     refuses_a_snapshot_whose_id_is_taken,
                     replaces_a_snapshot_by_its_next_revision,

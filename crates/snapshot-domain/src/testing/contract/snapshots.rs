@@ -5,8 +5,8 @@ use super::{
     world::{World, after, assert_exists_already, assert_not_found, assert_stale, committed, race, volume_after},
 };
 use crate::{
-    Content, Resource, Snapshot, SnapshotChanges, SnapshotEvent, SnapshotState, Task, VolumeEvent, VolumeSize,
-    VolumeState, Work,
+    Content, Resource, Snapshot, SnapshotChanges, SnapshotEvent, SnapshotState, Task, VolumeChanges, VolumeEvent,
+    VolumeSize, VolumeState, Work,
     testing::{a_capture, a_content, a_snapshot, a_task, a_volume, moment, name, tags},
 };
 
@@ -110,6 +110,27 @@ pub fn does_not_begin_a_copy_of_a_volume_that_was_changed(ports: &dyn Ports) {
     assert_stale(begun);
     assert_nothing_begun(ports, &snapshot, &task);
     assert_eq!(world.reread(&volume).state(), &VolumeState::Saving);
+}
+
+/// Any change counts, also one after which the volume could still be copied: the snapshot would remember an old name.
+pub fn does_not_begin_a_copy_of_a_volume_that_was_renamed(ports: &dyn Ports) {
+    let world = World::new(ports);
+    let volume = world.volume();
+    let mut renamed = volume.clone();
+    let changes = VolumeChanges {
+        name: Some(name("renamed")),
+        tags: None,
+    };
+    renamed.update(changes, moment(15));
+    ports.volumes().update(&renamed).unwrap();
+    let snapshot = a_snapshot(world.organization).of(&volume).build();
+    let task = a_capture(&snapshot).build();
+
+    let begun = ports.snapshots().begin(&snapshot, &task, &volume);
+
+    assert_stale(begun);
+    assert_nothing_begun(ports, &snapshot, &task);
+    assert_eq!(world.reread(&volume), renamed);
 }
 
 /// Neither is a copy of a volume that was deleted since it was read.
