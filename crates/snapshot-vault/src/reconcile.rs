@@ -1,13 +1,14 @@
 //! Making index, catalog and stored packs agree.
 
-use crate::blob::{BlobEntry, BlobStore};
+use crate::blob::{BlobEntry, BlobError, BlobStore};
 use crate::catalog::{PackCatalog, PackSummary};
 use crate::error::VaultError;
-use crate::format::names;
 use crate::format::pack::{Footer, FooterEntry};
+use crate::format::{Flaw, names};
 use crate::id::PackId;
 use crate::index::ChunkIndex;
 use crate::pack::{read_footer, summary};
+use std::error::Error;
 use std::ops::ControlFlow;
 
 /// What [`crate::Vault::reconcile`] found and did.
@@ -116,7 +117,7 @@ impl Walk<'_> {
             return Ok(());
         }
         if recorded.is_none() || !indexed {
-            match read_footer(self.blobs, id, size_bytes)? {
+            match self.footer(id, size_bytes)? {
                 Ok(footer) => self.take_in(id, size_bytes, &footer, recorded.is_some(), indexed)?,
                 Err(flaw) => {
                     self.damaged(id, flaw.reason(), indexed);
@@ -126,6 +127,22 @@ impl Walk<'_> {
         }
         self.outcome.found.packs += 1;
         Ok(())
+    }
+
+    /// What a pack holds. One that can't be read must not keep the service from starting: it is reported, and when it was
+    /// only for a moment, the next start takes it in.
+    fn footer(&self, id: PackId, size_bytes: u64) -> Result<Result<Footer, Flaw>, VaultError> {
+        match read_footer(self.blobs, id, size_bytes) {
+            Ok(footer) => Ok(footer),
+            Err(error @ (BlobError::NotFound { .. } | BlobError::Short { .. } | BlobError::Io { .. })) => {
+                log::error!(
+                    "pack {id}: {error}: {}",
+                    error.source().map(ToString::to_string).unwrap_or_default()
+                );
+                Ok(Err(Flaw::Bytes("it can't be read")))
+            }
+            Err(error) => Err(error.into()),
+        }
     }
 
     fn take_in(

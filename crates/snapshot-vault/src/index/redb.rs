@@ -1,4 +1,20 @@
 //! The index in a redb file.
+//!
+//! Measured with `benches/index.rs`, and the same loop over fjall 3.1 (cache 16 MiB, write buffers 24 MiB), side by side
+//! on two busy cores and one virtual disk; random keys, a thousand a pack:
+//!
+//! | | million keys | inserts/s | miss | hit | disk per key | peak memory | reopen |
+//! | --- | --- | --- | --- | --- | --- | --- | --- |
+//! | redb | 2 | 37,000 | 5 µs | 6 µs | 83 B | 29 MiB | 1 ms |
+//! | redb | 5 | 21,000 | 15 µs | 17 µs | 132 B | 29 MiB | 10 ms |
+//! | redb | 7 | 11,000 | 23 µs | 36 µs | 94 B | 29 MiB | 9 ms |
+//! | fjall | 2 | 167,000 | 12 µs | 34 µs | 112 B | 105 MiB | 5.8 s |
+//! | fjall | 7 | 152,000 | 292 µs | 201 µs | 60 B | 187 MiB | 2.4 s |
+//! | fjall | 12 | 86,000 | 1,000 µs | 661 µs | 56 B | 187 MiB | 3.7 s |
+//!
+//! redb, because its memory stays what it is told, a restore (which looks up 256 chunks for each 32 MiB) never waits for
+//! it, and it opens at once. Its weakness is inserts: 11,000 a second are 1.3 GiB of new chunks a second at 128 KiB, more
+//! than the processors here compress, but they get fewer as the index outgrows the page cache.
 
 use super::{ChunkIndex, IndexEntry, IndexError, Location};
 use crate::hash::ChunkId;
@@ -28,8 +44,9 @@ const NEXT_NUMBER: TableDefinition<'_, (), u32> = TableDefinition::new("next num
 
 /// The library's own cache; the server as a whole shall need less than 128 MiB.
 const CACHE_BYTES: usize = 24 << 20;
-/// A commit that is synced costs milliseconds; one that is not keeps the space it freed from being used again.
-const UNSYNCED_PACKS: u32 = 8;
+/// A commit that is synced costs milliseconds and more the larger the file is; one that is not keeps the space it freed
+/// from being used again.
+const UNSYNCED_PACKS: u32 = 16;
 
 /// The index in one local file. A file that can't be opened is thrown away and begun anew: the packs fill it again.
 pub struct RedbIndex {

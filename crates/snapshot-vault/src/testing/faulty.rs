@@ -2,6 +2,7 @@
 
 use super::MemoryBlobs;
 use crate::blob::{BlobEntry, BlobError, BlobKey, BlobStore, BlobWriter};
+use std::collections::HashSet;
 use std::io;
 use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -34,6 +35,7 @@ struct State {
     plan: Option<(u64, Fault)>,
     crashed: bool,
     room_bytes: Option<u64>,
+    unreadable: HashSet<BlobKey>,
 }
 
 impl FaultyBlobs {
@@ -65,6 +67,11 @@ impl FaultyBlobs {
     /// Leaves room for so many bytes more; `None` for no limit.
     pub fn limit_room(&self, bytes: Option<u64>) {
         self.state().room_bytes = bytes;
+    }
+
+    /// Makes every read of an object fail, until a restart: the way a disk with a bad sector does.
+    pub fn make_unreadable(&self, key: &BlobKey) {
+        self.state().unreadable.insert(key.clone());
     }
 
     /// Inverts the bits of `mask` in one byte of an object.
@@ -150,6 +157,9 @@ impl BlobStore for FaultyBlobs {
 
     fn read(&self, key: &BlobKey, offset: u64, buffer: &mut [u8]) -> Result<(), BlobError> {
         self.check_running(key.as_str())?;
+        if self.state().unreadable.contains(key) {
+            return Err(broken(key));
+        }
         self.durable.read(key, offset, buffer)
     }
 

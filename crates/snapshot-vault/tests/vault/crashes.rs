@@ -157,6 +157,28 @@ fn a_full_store_is_told_as_such_and_after_making_room_the_copy_succeeds() {
 }
 
 #[test]
+fn a_pack_that_cannot_be_read_keeps_nobody_from_starting_and_counts_again_when_it_can() {
+    let machine = Machine::new();
+    let vault = machine.start().unwrap();
+    let id = ManifestId::random();
+    machine.copy(&vault, id, b"content", None).unwrap();
+    let keys = machine.blobs.durable.keys();
+    let pack = keys.iter().find(|key| key.as_str().starts_with("packs/")).unwrap();
+
+    machine.blobs.make_unreadable(pack);
+    let vault = open(
+        Arc::new(machine.blobs.clone()),
+        &MemoryIndex::default(),
+        &machine.catalog,
+    )
+    .unwrap();
+
+    assert_eq!(vault.reconcile().unwrap().damaged.len(), 1);
+    let vault = machine.start().unwrap();
+    assert_eq!(read_all(&machine.open(&vault, id).unwrap()).unwrap(), b"content");
+}
+
+#[test]
 fn a_deleted_copy_stays_deleted_and_deleting_it_again_is_fine() {
     let machine = Machine::new();
     let vault = machine.start().unwrap();
