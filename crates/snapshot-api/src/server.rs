@@ -16,8 +16,8 @@ use snapshot_api::{Api, app};
 
 use crate::settings::Settings;
 
-/// Listens, calls `listening` with the URL that the service is reached at, and serves until a signal tells it to stop.
-/// Then requests that run have the configured time to end.
+/// Takes the address, calls `listening` with the URL that the service is reached at, and serves until a signal tells it to
+/// stop. Then requests that run have the configured time to end.
 ///
 /// # Errors
 ///
@@ -41,15 +41,15 @@ pub(crate) fn serve(
             .bind(&server.bind)
             .with_context(|| format!("listening on {} failed (setting `server.bind`)", server.bind))?;
         let addresses = http.addrs();
-        for address in &addresses {
-            log::info!("listening on http://{address}");
-        }
         let first = addresses.first().context("there is no address to listen on")?;
         let mut reached_at = *first;
         if reached_at.ip().is_unspecified() {
             reached_at.set_ip(std::net::Ipv4Addr::LOCALHOST.into());
         }
         listening(&format!("http://{reached_at}"))?;
+        for address in &addresses {
+            log::info!("listening on http://{address}");
+        }
         http.run().await.context("serving failed")
     })
 }

@@ -1,5 +1,7 @@
 //! What clients see when something below the HTTP layer fails: ports that fail on purpose, behind the real routes.
 
+#![expect(clippy::unwrap_used, reason = "what prepares a test fails like the test itself")]
+
 use std::{pin::Pin, sync::Arc, time::Duration};
 
 use actix_web::{

@@ -42,8 +42,8 @@ pub(super) trait Listed: Sized + Send + 'static {
     /// How one of it looks in a body.
     type Body: Serialize;
 
-    /// Reads the conditions. `None` when one is wrong, which is noted.
-    fn query(fields: &mut Fields, scope: Scope) -> Option<Self::Query>;
+    /// Reads the conditions. `None` when one is wrong or the scope is, which is noted.
+    fn query(fields: &mut Fields, scope: Option<Scope>) -> Option<Self::Query>;
     /// How many match.
     fn count(api: &Api, query: &Self::Query) -> DomainResult<u64>;
     /// Some that match.
@@ -68,7 +68,7 @@ pub(super) async fn answer<T: Listed>(
     let filters = repeated_filters::<T>(&fields);
     let page = page(&mut fields);
     let scope = scope(&mut fields, caller);
-    let query = scope.and_then(|scope| T::query(&mut fields, scope));
+    let query = T::query(&mut fields, scope);
     let (page, query) = fields.finish(page.zip(query))?;
     match page {
         Some(page) => answer_page::<T>(api, query, page, &filters).await,

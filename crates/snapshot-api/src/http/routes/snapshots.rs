@@ -108,13 +108,13 @@ impl Listed for Snapshot {
     type Cursor = SnapshotCursor;
     type Body = SnapshotBody;
 
-    fn query(fields: &mut Fields, scope: Scope) -> Option<SnapshotQuery> {
+    fn query(fields: &mut Fields, scope: Option<Scope>) -> Option<SnapshotQuery> {
         let name = fields.optional("name", field::name);
         let tags = fields.optional("tags", field::comma_separated_tags);
         let base_volume = fields.optional("base_volume_id", field::volume);
         let state = fields.optional("state", field::snapshot_state);
         Some(SnapshotQuery {
-            scope,
+            scope: scope?,
             name: name?,
             tags: tags?.unwrap_or_default(),
             base_volume: base_volume?,

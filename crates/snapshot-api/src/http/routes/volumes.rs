@@ -151,12 +151,12 @@ impl Listed for Volume {
     type Cursor = VolumeCursor;
     type Body = VolumeBody;
 
-    fn query(fields: &mut Fields, scope: Scope) -> Option<VolumeQuery> {
+    fn query(fields: &mut Fields, scope: Option<Scope>) -> Option<VolumeQuery> {
         let name = fields.optional("name", field::name);
         let tags = fields.optional("tags", field::comma_separated_tags);
         let state = fields.optional("state", field::volume_state);
         Some(VolumeQuery {
-            scope,
+            scope: scope?,
             name: name?,
             tags: tags?.unwrap_or_default(),
             state: state?,

@@ -1,0 +1,22 @@
+//! The real binary over HTTP, and at the command line: every promise of the API, from outside.
+
+#![expect(clippy::unwrap_used, reason = "what prepares a test fails like the test itself")]
+
+mod auth;
+mod client;
+mod command_line;
+mod create;
+mod data;
+mod delete;
+mod errors;
+mod first_start;
+mod get;
+mod list;
+mod many_clients;
+mod samples;
+mod service;
+mod settings;
+mod stop;
+mod update;
+mod volumes;
+mod wire;

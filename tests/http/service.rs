@@ -1,0 +1,333 @@
+//! Starting the real binary, and ending it.
+
+use std::{
+    collections::BTreeMap,
+    io::{BufRead as _, BufReader},
+    path::{Path, PathBuf},
+    process::{Child, Command, ExitStatus, Output, Stdio},
+    sync::{Arc, Condvar, Mutex},
+    thread,
+    time::{Duration, Instant},
+};
+
+use tempfile::TempDir;
+
+use crate::client::Client;
+
+/// The organization that a service's first token acts for.
+pub const ORGANIZATION: &str = "000a115d-2852-4b0a-9ce8-47f1134ba95a";
+/// The service's first token.
+pub const TOKEN: &str = "0f5e3a9c-7c1d-4c39-8a44-6d1f3b0c9e21";
+
+/// How long a state may take to come about before a test fails.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Waits until something is there.
+#[track_caller]
+pub fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(Instant::now() < deadline, "waited in vain for {what}");
+        thread::yield_now();
+        thread::park_timeout(Duration::from_millis(5));
+    }
+}
+
+/// How a service is to be started.
+pub struct Setup {
+    data: Data,
+    variables: BTreeMap<String, String>,
+    arguments: Vec<String>,
+}
+
+/// Where a service keeps what it has: in a folder that is removed with the last who uses it.
+#[derive(Clone)]
+pub struct Data(Arc<TempDir>);
+
+impl Data {
+    pub fn new() -> Self {
+        Self(Arc::new(tempfile::tempdir().unwrap()))
+    }
+
+    /// The data folder, which is not there before the first start.
+    pub fn path(&self) -> PathBuf {
+        self.0.path().join("data")
+    }
+
+    /// A place for files of the test.
+    pub fn beside(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+}
+
+impl Setup {
+    /// A service in a new folder, on a free port, with [`TOKEN`] and [`ORGANIZATION`].
+    pub fn new() -> Self {
+        Self::on(&Data::new())
+            .set("SNAPSHOT__BOOTSTRAP__TOKEN", TOKEN)
+            .set("SNAPSHOT__BOOTSTRAP__ORGANIZATION", ORGANIZATION)
+    }
+
+    /// A service in this folder, on a free port.
+    pub fn on(data: &Data) -> Self {
+        let setup = Self {
+            data: data.clone(),
+            variables: BTreeMap::new(),
+            arguments: Vec::new(),
+        };
+        setup
+            .set("SNAPSHOT__DATA_DIR", data.path().to_str().unwrap())
+            .set("SNAPSHOT__SERVER__BIND", "127.0.0.1:0")
+    }
+
+    /// With this variable in its environment.
+    pub fn set(mut self, variable: &str, value: &str) -> Self {
+        self.variables.insert(variable.to_owned(), value.to_owned());
+        self
+    }
+
+    /// With this argument.
+    pub fn arg(mut self, argument: impl Into<String>) -> Self {
+        self.arguments.push(argument.into());
+        self
+    }
+
+    /// The folder.
+    pub fn data(&self) -> &Data {
+        &self.data
+    }
+
+    /// Runs the binary to its end.
+    pub fn run(&self) -> Output {
+        self.command().output().unwrap()
+    }
+
+    /// Starts the binary as a service, and waits until it listens.
+    #[track_caller]
+    pub fn start(self) -> Service {
+        let mut child = self
+            .command()
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let printed = Text::collect(child.stdout.take().unwrap());
+        let log = Text::collect(child.stderr.take().unwrap());
+        let Some(address) = log.wait_for("listening on http://") else {
+            panic!("the service did not start: {}", log.so_far());
+        };
+        Service {
+            child,
+            printed,
+            log,
+            address,
+            setup: self,
+        }
+    }
+
+    fn command(&self) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_snapshot-api"));
+        for (variable, _) in std::env::vars_os() {
+            if variable.to_string_lossy().starts_with("SNAPSHOT__") {
+                command.env_remove(variable);
+            }
+        }
+        command.envs(&self.variables).args(&self.arguments).stdin(Stdio::null());
+        command
+    }
+}
+
+/// A running service. Killed when it is dropped.
+pub struct Service {
+    child: Child,
+    printed: Text,
+    log: Text,
+    address: String,
+    setup: Setup,
+}
+
+impl Service {
+    /// As [`Setup::new`] starts it.
+    #[track_caller]
+    pub fn start() -> Self {
+        Setup::new().start()
+    }
+
+    /// Somebody with the service's first token.
+    pub fn client(&self) -> Client {
+        self.client_with(TOKEN)
+    }
+
+    /// Somebody with another token.
+    pub fn client_with(&self, token: &str) -> Client {
+        Client::new(&self.address, Some(token))
+    }
+
+    /// Somebody without a token.
+    pub fn stranger(&self) -> Client {
+        Client::new(&self.address, None)
+    }
+
+    /// `host:port`
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
+    pub fn data(&self) -> &Data {
+        &self.setup.data
+    }
+
+    pub fn process(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// A command beside the running service.
+    pub fn command(&self, arguments: &[&str]) -> Output {
+        let mut setup = Setup::on(&self.setup.data);
+        setup.variables.clone_from(&self.setup.variables);
+        setup.arguments = arguments.iter().map(|&argument| argument.to_owned()).collect();
+        setup.run()
+    }
+
+    /// A command beside the running service, whose JSON is read.
+    #[track_caller]
+    pub fn json_of_command(&self, arguments: &[&str]) -> serde_json::Value {
+        let output = self.command(&[arguments, &["--output", "json"]].concat());
+        assert!(
+            output.status.success(),
+            "{arguments:?}: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        serde_json::from_slice(&output.stdout).unwrap()
+    }
+
+    /// Makes another organization, and a token for it.
+    pub fn other_tenant(&self) -> (String, Client) {
+        let made = self.json_of_command(&["organization", "create", "another"]);
+        let organization = made["organization"]["id"].as_str().unwrap().to_owned();
+        let arguments = ["token", "create", "--name", "theirs", "--organization", &organization];
+        let token = self.json_of_command(&arguments)["token"]["secret"]
+            .as_str()
+            .unwrap()
+            .to_owned();
+        (organization, self.client_with(&token))
+    }
+
+    /// Sends a signal, by its name.
+    pub fn signal(&self, name: &str) {
+        let killed = Command::new("kill")
+            .arg(format!("-{name}"))
+            .arg(self.child.id().to_string())
+            .status();
+        assert!(killed.unwrap().success());
+    }
+
+    /// Waits until the process is gone.
+    pub fn wait(&mut self) -> ExitStatus {
+        wait_for("the service's end", || self.child.try_wait().unwrap())
+    }
+
+    /// Ends the service as an operator does, and starts it again on the same folder.
+    pub fn restart(mut self) -> Self {
+        self.signal("TERM");
+        assert!(self.wait().success());
+        let setup = Setup {
+            data: self.setup.data.clone(),
+            variables: self.setup.variables.clone(),
+            arguments: self.setup.arguments.clone(),
+        };
+        setup.start()
+    }
+
+    /// Everything on standard error so far.
+    pub fn log(&self) -> String {
+        self.log.so_far()
+    }
+
+    /// Waits for a line on standard error, and returns what follows this text in it.
+    #[track_caller]
+    pub fn logged(&self, text: &str) -> String {
+        self.log
+            .wait_for(text)
+            .unwrap_or_else(|| panic!("{text:?} is not in the log: {}", self.log()))
+    }
+
+    /// Everything on standard output so far.
+    pub fn printed(&self) -> String {
+        self.printed.so_far()
+    }
+
+    /// What the first start prints, once it has.
+    #[track_caller]
+    pub fn printed_at_first_start(&self) -> String {
+        assert!(
+            self.printed.wait_for("/snapshots\n").is_some(),
+            "it printed {:?}",
+            self.printed()
+        );
+        self.printed()
+    }
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// What a process writes, while it writes it.
+#[derive(Clone)]
+struct Text(Arc<(Mutex<Written>, Condvar)>);
+
+#[derive(Default)]
+struct Written {
+    text: String,
+    has_ended: bool,
+}
+
+impl Text {
+    fn collect(from: impl std::io::Read + Send + 'static) -> Self {
+        let text = Self(Arc::default());
+        let into = text.clone();
+        thread::spawn(move || {
+            let mut lines = BufReader::new(from);
+            let mut line = String::new();
+            while lines.read_line(&mut line).is_ok_and(|read| read > 0) {
+                into.0.0.lock().unwrap().text.push_str(&line);
+                into.0.1.notify_all();
+                line.clear();
+            }
+            into.0.0.lock().unwrap().has_ended = true;
+            into.0.1.notify_all();
+        });
+        text
+    }
+
+    fn so_far(&self) -> String {
+        self.0.0.lock().unwrap().text.clone()
+    }
+
+    /// What follows `text` up to the next white space or quote; `None` when it never comes.
+    fn wait_for(&self, text: &str) -> Option<String> {
+        let written = self.0.0.lock().unwrap();
+        let is_missing = |written: &mut Written| !written.has_ended && !written.text.contains(text);
+        let (written, _) = self.0.1.wait_timeout_while(written, PATIENCE, is_missing).unwrap();
+        let (_, rest) = written.text.split_once(text)?;
+        let end = rest
+            .find(|char: char| char.is_whitespace() || char == '"')
+            .unwrap_or(rest.len());
+        Some(rest[..end].to_owned())
+    }
+}
+
+/// The permissions of a file or folder.
+pub fn mode(path: &Path) -> u32 {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    path.metadata().unwrap().permissions().mode() & 0o777
+}
