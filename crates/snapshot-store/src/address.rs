@@ -204,19 +204,20 @@ fn percent_decoded(text: &str) -> String {
 mod tests {
     use super::*;
 
-    fn sqlite(path: &str) -> Result<Address, InvalidUrl> {
-        Ok(Address::Sqlite(SqliteAddress(path.into())))
+    fn check_file(url: &str, path: &str) {
+        assert_eq!(
+            Address::parse(url),
+            Ok(Address::Sqlite(SqliteAddress(path.into()))),
+            "{url}"
+        );
     }
 
     #[test]
     fn the_scheme_chooses_the_database() {
-        assert_eq!(
-            Address::parse("sqlite:///var/lib/a.sqlite"),
-            sqlite("/var/lib/a.sqlite")
-        );
-        assert_eq!(Address::parse("sqlite:data/a.sqlite"), sqlite("data/a.sqlite"));
-        assert_eq!(Address::parse("./data:old/a.sqlite"), sqlite("./data:old/a.sqlite"));
-        assert_eq!(Address::parse("a.sqlite"), sqlite("a.sqlite"));
+        check_file("sqlite:///var/lib/a.sqlite", "/var/lib/a.sqlite");
+        check_file("sqlite:data/a.sqlite", "data/a.sqlite");
+        check_file("./data:old/a.sqlite", "./data:old/a.sqlite");
+        check_file("a.sqlite", "a.sqlite");
         assert!(matches!(Address::parse("postgres://db/x"), Ok(Address::Postgres(_))));
         assert!(matches!(Address::parse("postgresql://db/x"), Ok(Address::Postgres(_))));
     }

@@ -268,7 +268,7 @@ fn the_latest_snapshot_of_a_volume_is_the_last_of_an_index() {
 fn interrupted_writes_are_found_without_reading_other_volumes() {
     let stored = stored();
 
-    let saving = stored.plan(|store| store.saving());
+    let saving = stored.plan(VolumeRepository::saving);
 
     assert_eq!(saving, ["SCAN volumes USING INDEX volumes_saving"]);
 }
