@@ -1,7 +1,7 @@
 //! What workers do.
 
 use snapshot_domain::{
-    Progress, Resource, SnapshotChanges, SnapshotState, TaskOutcome, TaskStateName, VolumeChanges, VolumeState,
+    Progress, Resource, SnapshotChanges, SnapshotState, TaskOutcome, TaskStateName, VolumeChanges, VolumeState, Work,
     ports::Renewal,
     testing::{Services, a_caller_of, a_content, a_request, an_instance, name},
 };
@@ -272,6 +272,8 @@ fn a_copy_for_a_second_organization_is_sealed_with_that_ones_key() {
     let snapshot = story.services.snapshots.create(&both, &command, a_request()).unwrap();
 
     assert_eq!(snapshot.domain(), story.stranger.organizations[0]);
+    let work = *story.only_task().work();
+    assert!(matches!(work, Work::Capture { domain, .. } if domain == snapshot.domain()));
     let parent = story.services.worker().parent_of(&volume, snapshot.domain()).unwrap();
     assert_eq!(parent, None);
 }
