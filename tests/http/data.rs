@@ -13,7 +13,7 @@ const MIB: usize = 1 << 20;
 
 /// A volume of 3 MiB and a snapshot of it, and the paths of their bytes.
 struct Prepared {
-    _service: Service,
+    service: Service,
     client: Client,
     bytes: Vec<u8>,
     volume: String,
@@ -28,7 +28,7 @@ fn prepared() -> Prepared {
     let snapshot = id_of(&client.make_snapshot(&volume, "x"));
     let paths = [format!("/volumes/{volume}/data"), format!("/snapshots/{snapshot}/data")];
     Prepared {
-        _service: service,
+        service,
         client,
         bytes,
         volume,
@@ -354,7 +354,7 @@ fn hung_readers_and_writers_do_not_keep_others_waiting() {
 #[test]
 fn a_flipped_byte_in_the_vault_is_told_with_the_range_that_is_lost() {
     let prepared = prepared();
-    let packs = prepared._service.data().path().join("vault");
+    let packs = prepared.service.data().path().join("vault");
     for pack in files_below(&packs)
         .into_iter()
         .filter(|file| file.metadata().unwrap().len() > 1 << 20)
@@ -365,10 +365,7 @@ fn a_flipped_byte_in_the_vault_is_told_with_the_range_that_is_lost() {
         std::fs::write(&pack, stored).unwrap();
     }
     let Prepared {
-        client,
-        paths,
-        _service: service,
-        ..
+        client, paths, service, ..
     } = prepared;
 
     let mut told = Vec::new();

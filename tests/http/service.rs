@@ -15,16 +15,16 @@ use tempfile::TempDir;
 use crate::client::Client;
 
 /// The organization that a service's first token acts for.
-pub const ORGANIZATION: &str = "000a115d-2852-4b0a-9ce8-47f1134ba95a";
+pub(crate) const ORGANIZATION: &str = "000a115d-2852-4b0a-9ce8-47f1134ba95a";
 /// The service's first token.
-pub const TOKEN: &str = "0f5e3a9c-7c1d-4c39-8a44-6d1f3b0c9e21";
+pub(crate) const TOKEN: &str = "0f5e3a9c-7c1d-4c39-8a44-6d1f3b0c9e21";
 
 /// How long a state may take to come about before a test fails.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Waits until something is there.
 #[track_caller]
-pub fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+pub(crate) fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     let deadline = Instant::now() + PATIENCE;
     loop {
         if let Some(found) = look() {
@@ -37,7 +37,7 @@ pub fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
 }
 
 /// How a service is to be started.
-pub struct Setup {
+pub(crate) struct Setup {
     data: Data,
     variables: BTreeMap<String, String>,
     arguments: Vec<String>,
@@ -45,34 +45,34 @@ pub struct Setup {
 
 /// Where a service keeps what it has: in a folder that is removed with the last who uses it.
 #[derive(Clone)]
-pub struct Data(Arc<TempDir>);
+pub(crate) struct Data(Arc<TempDir>);
 
 impl Data {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self(Arc::new(tempfile::tempdir().unwrap()))
     }
 
     /// The data folder, which is not there before the first start.
-    pub fn path(&self) -> PathBuf {
+    pub(crate) fn path(&self) -> PathBuf {
         self.0.path().join("data")
     }
 
     /// A place for files of the test.
-    pub fn beside(&self, name: &str) -> PathBuf {
+    pub(crate) fn beside(&self, name: &str) -> PathBuf {
         self.0.path().join(name)
     }
 }
 
 impl Setup {
     /// A service in a new folder, on a free port, with [`TOKEN`] and [`ORGANIZATION`].
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::on(&Data::new())
             .set("SNAPSHOT__BOOTSTRAP__TOKEN", TOKEN)
             .set("SNAPSHOT__BOOTSTRAP__ORGANIZATION", ORGANIZATION)
     }
 
     /// A service in this folder, on a free port.
-    pub fn on(data: &Data) -> Self {
+    pub(crate) fn on(data: &Data) -> Self {
         let setup = Self {
             data: data.clone(),
             variables: BTreeMap::new(),
@@ -84,30 +84,30 @@ impl Setup {
     }
 
     /// With this variable in its environment.
-    pub fn set(mut self, variable: &str, value: &str) -> Self {
+    pub(crate) fn set(mut self, variable: &str, value: &str) -> Self {
         self.variables.insert(variable.to_owned(), value.to_owned());
         self
     }
 
     /// With this argument.
-    pub fn arg(mut self, argument: impl Into<String>) -> Self {
+    pub(crate) fn arg(mut self, argument: impl Into<String>) -> Self {
         self.arguments.push(argument.into());
         self
     }
 
     /// The folder.
-    pub fn data(&self) -> &Data {
+    pub(crate) fn data(&self) -> &Data {
         &self.data
     }
 
     /// Runs the binary to its end.
-    pub fn run(&self) -> Output {
+    pub(crate) fn run(&self) -> Output {
         self.command().output().unwrap()
     }
 
     /// Starts the binary as a service, and waits until it listens.
     #[track_caller]
-    pub fn start(self) -> Service {
+    pub(crate) fn start(self) -> Service {
         let mut child = self
             .command()
             .stdout(Stdio::piped())
@@ -141,7 +141,7 @@ impl Setup {
 }
 
 /// A running service. Killed when it is dropped.
-pub struct Service {
+pub(crate) struct Service {
     child: Child,
     printed: Text,
     log: Text,
@@ -152,40 +152,40 @@ pub struct Service {
 impl Service {
     /// As [`Setup::new`] starts it.
     #[track_caller]
-    pub fn start() -> Self {
+    pub(crate) fn start() -> Self {
         Setup::new().start()
     }
 
     /// Somebody with the service's first token.
-    pub fn client(&self) -> Client {
+    pub(crate) fn client(&self) -> Client {
         self.client_with(TOKEN)
     }
 
     /// Somebody with another token.
-    pub fn client_with(&self, token: &str) -> Client {
+    pub(crate) fn client_with(&self, token: &str) -> Client {
         Client::new(&self.address, Some(token))
     }
 
     /// Somebody without a token.
-    pub fn stranger(&self) -> Client {
+    pub(crate) fn stranger(&self) -> Client {
         Client::new(&self.address, None)
     }
 
     /// `host:port`
-    pub fn address(&self) -> &str {
+    pub(crate) fn address(&self) -> &str {
         &self.address
     }
 
-    pub fn data(&self) -> &Data {
+    pub(crate) fn data(&self) -> &Data {
         &self.setup.data
     }
 
-    pub fn process(&self) -> u32 {
+    pub(crate) fn process(&self) -> u32 {
         self.child.id()
     }
 
     /// A command beside the running service.
-    pub fn command(&self, arguments: &[&str]) -> Output {
+    pub(crate) fn command(&self, arguments: &[&str]) -> Output {
         let mut setup = Setup::on(&self.setup.data);
         setup.variables.clone_from(&self.setup.variables);
         setup.arguments = arguments.iter().map(|&argument| argument.to_owned()).collect();
@@ -194,7 +194,7 @@ impl Service {
 
     /// A command beside the running service, whose JSON is read.
     #[track_caller]
-    pub fn json_of_command(&self, arguments: &[&str]) -> serde_json::Value {
+    pub(crate) fn json_of_command(&self, arguments: &[&str]) -> serde_json::Value {
         let output = self.command(&[arguments, &["--output", "json"]].concat());
         assert!(
             output.status.success(),
@@ -205,7 +205,7 @@ impl Service {
     }
 
     /// Makes another organization, and a token for it.
-    pub fn other_tenant(&self) -> (String, Client) {
+    pub(crate) fn other_tenant(&self) -> (String, Client) {
         let made = self.json_of_command(&["organization", "create", "another"]);
         let organization = made["organization"]["id"].as_str().unwrap().to_owned();
         let arguments = ["token", "create", "--name", "theirs", "--organization", &organization];
@@ -217,7 +217,7 @@ impl Service {
     }
 
     /// Sends a signal, by its name.
-    pub fn signal(&self, name: &str) {
+    pub(crate) fn signal(&self, name: &str) {
         let killed = Command::new("kill")
             .arg(format!("-{name}"))
             .arg(self.child.id().to_string())
@@ -226,12 +226,12 @@ impl Service {
     }
 
     /// Waits until the process is gone.
-    pub fn wait(&mut self) -> ExitStatus {
+    pub(crate) fn wait(&mut self) -> ExitStatus {
         wait_for("the service's end", || self.child.try_wait().unwrap())
     }
 
     /// Ends the service as an operator does, and starts it again on the same folder.
-    pub fn restart(mut self) -> Self {
+    pub(crate) fn restart(mut self) -> Self {
         self.signal("TERM");
         assert!(self.wait().success());
         let setup = Setup {
@@ -243,26 +243,26 @@ impl Service {
     }
 
     /// Everything on standard error so far.
-    pub fn log(&self) -> String {
+    pub(crate) fn log(&self) -> String {
         self.log.so_far()
     }
 
     /// Waits for a line on standard error, and returns what follows this text in it.
     #[track_caller]
-    pub fn logged(&self, text: &str) -> String {
+    pub(crate) fn logged(&self, text: &str) -> String {
         self.log
             .wait_for(text)
             .unwrap_or_else(|| panic!("{text:?} is not in the log: {}", self.log()))
     }
 
     /// Everything on standard output so far.
-    pub fn printed(&self) -> String {
+    pub(crate) fn printed(&self) -> String {
         self.printed.so_far()
     }
 
     /// What the first start prints, once it has.
     #[track_caller]
-    pub fn printed_at_first_start(&self) -> String {
+    pub(crate) fn printed_at_first_start(&self) -> String {
         assert!(
             self.printed.wait_for("/snapshots\n").is_some(),
             "it printed {:?}",
@@ -326,7 +326,7 @@ impl Text {
 }
 
 /// The permissions of a file or folder.
-pub fn mode(path: &Path) -> u32 {
+pub(crate) fn mode(path: &Path) -> u32 {
     use std::os::unix::fs::PermissionsExt as _;
 
     path.metadata().unwrap().permissions().mode() & 0o777
