@@ -6,7 +6,7 @@ use serde_json::json;
 
 use crate::{
     client::{Client, id_of, noise},
-    service::{Service, Setup},
+    service::{Service, Setup, wait_for},
 };
 
 const MIB: usize = 1 << 20;
@@ -349,6 +349,30 @@ fn hung_readers_and_writers_do_not_keep_others_waiting() {
 
     assert_eq!(snapshot["state"], "available");
     drop(hung);
+}
+
+#[test]
+fn a_reader_that_takes_nothing_is_given_up() {
+    let service = Setup::new().set("SNAPSHOT__LIMITS__STALLED_ANSWER_MS", "300").start();
+    let client = service.client();
+    let volume = id_of(&client.make_volume(64 << 20));
+    let before = service.sockets();
+    let mut reading = client.connect();
+    reading
+        .write_all(client.head_of("GET", &format!("/volumes/{volume}/data"), "").as_bytes())
+        .unwrap();
+    wait_for("the connection to be served", || {
+        (service.sockets() > before).then_some(())
+    });
+
+    wait_for("the connection to be closed", || {
+        (service.sockets() <= before).then_some(())
+    });
+
+    let mut taken = Vec::new();
+    // The connection was reset, or ended early.
+    let _ = reading.read_to_end(&mut taken);
+    assert!(taken.len() < 64 << 20, "{}", taken.len());
 }
 
 #[test]

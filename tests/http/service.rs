@@ -184,6 +184,14 @@ impl Service {
         self.child.id()
     }
 
+    /// How many sockets the process has open.
+    pub(crate) fn sockets(&self) -> usize {
+        let open = std::fs::read_dir(format!("/proc/{}/fd", self.child.id())).unwrap();
+        open.filter_map(|entry| std::fs::read_link(entry.ok()?.path()).ok())
+            .filter(|target| target.to_string_lossy().starts_with("socket:"))
+            .count()
+    }
+
     /// A command beside the running service.
     pub(crate) fn command(&self, arguments: &[&str]) -> Output {
         let mut setup = Setup::on(&self.setup.data);

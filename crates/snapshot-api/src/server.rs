@@ -1,17 +1,19 @@
 //! The HTTP server as a process: listening, and stopping when it is told to.
 
-use std::{num::NonZero, time::Duration};
+use std::{any::Any, num::NonZero, time::Duration};
 
 use actix_web::{
     HttpServer,
     rt::{
         System,
+        net::TcpStream,
         signal::unix::{Signal, SignalKind, signal},
     },
     web::Data,
 };
 use anyhow::Context as _;
 use futures_util::future;
+use rustix::net::sockopt;
 use snapshot_api::{Api, app};
 
 use crate::settings::Settings;
@@ -28,6 +30,7 @@ pub(crate) fn serve(
     listening: impl FnOnce(&str) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
     let (server, limits) = (&settings.server, &settings.limits);
+    let stalled_answer_ms = limits.stalled_answer_ms;
     System::new().block_on(async {
         let told_to_stop = told_to_stop().context("listening to signals failed")?;
         let http = HttpServer::new(move || app(api.clone()))
@@ -38,6 +41,7 @@ pub(crate) fn serve(
             .keep_alive(limits.keep_alive)
             .shutdown_timeout(whole_seconds(server.shutdown))
             .shutdown_signal(told_to_stop)
+            .on_connect(move |connection, _| give_up_after(stalled_answer_ms, connection))
             .bind(&server.bind)
             .with_context(|| format!("listening on {} failed (setting `server.bind`)", server.bind))?;
         let addresses = http.addrs();
@@ -52,6 +56,16 @@ pub(crate) fn serve(
         }
         http.run().await.context("serving failed")
     })
+}
+
+/// Lets the kernel close a connection whose client takes nothing of an answer for so long.
+fn give_up_after(milliseconds: u32, connection: &dyn Any) {
+    let Some(stream) = connection.downcast_ref::<TcpStream>() else {
+        return;
+    };
+    if let Err(error) = sockopt::set_tcp_user_timeout(stream, milliseconds) {
+        log::warn!("a connection has no limit for a client that takes nothing: {error}");
+    }
 }
 
 /// Ends when the process is told to stop, by Ctrl-C or by whoever supervises it.

@@ -16,7 +16,7 @@ use snapshot_domain::{Caller, RequestId, Result as DomainResult, Scope, ports::S
 
 use super::{
     Api,
-    blocking::read_rows,
+    blocking::{on_pool, read_rows},
     error::ApiError,
     field::{self, Fields},
     request_id,
@@ -208,10 +208,9 @@ impl<T: Listed> Whole<T> {
         let Step::Read(after) = self.step else {
             return None;
         };
-        let query = self.query.clone();
-        let read = read_rows(&self.api, move |api| {
-            T::slice(api, &query, Slice::after(after, BATCH_ITEMS))
-        });
+        // A long list is no short read: on the threads that serve connections it would hold up everybody else.
+        let (api, query) = (self.api.clone(), self.query.clone());
+        let read = on_pool(move || T::slice(&api, &query, Slice::after(after, BATCH_ITEMS)));
         let piece = match read.await {
             Ok(batch) => {
                 self.json.add(&batch, &self.api.settings.zone);

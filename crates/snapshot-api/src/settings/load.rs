@@ -135,6 +135,7 @@ struct RawLimits {
     json_body_bytes: usize,
     request_head_ms: u64,
     stalled_body_ms: u64,
+    stalled_answer_ms: u32,
     keep_alive_ms: u64,
 }
 
@@ -218,6 +219,8 @@ impl RawLimits {
             json_body_bytes: at_least_one("limits.json_body_bytes", self.json_body_bytes)?.get(),
             request_head: some_time("limits.request_head_ms", self.request_head_ms)?,
             stalled_body: some_time("limits.stalled_body_ms", self.stalled_body_ms)?,
+            stalled_answer_ms: some_time("limits.stalled_answer_ms", self.stalled_answer_ms.into())
+                .map(|_| self.stalled_answer_ms)?,
             keep_alive: some_time("limits.keep_alive_ms", self.keep_alive_ms)?,
         })
     }

@@ -42,6 +42,7 @@ pub(crate) struct Limits {
     pub(crate) json_body_bytes: usize,
     pub(crate) request_head: Duration,
     pub(crate) stalled_body: Duration,
+    pub(crate) stalled_answer_ms: u32,
     pub(crate) keep_alive: Duration,
 }
 

@@ -3,9 +3,9 @@
 use actix_web::{HttpResponse, web::Data};
 use serde_json::json;
 
-use crate::http::{Api, blocking::on_pool, error::ApiError};
+use crate::http::{Api, blocking::read_rows, error::ApiError};
 
 pub(super) async fn check(api: Data<Api>) -> Result<HttpResponse, ApiError> {
-    on_pool(move || api.health.check()).await?;
+    read_rows(&api, |api| api.health.check()).await?;
     Ok(HttpResponse::Ok().json(json!({"status": "ok"})))
 }
