@@ -8,6 +8,7 @@
 
 mod contract;
 mod corruption;
+mod crowd;
 mod opening;
 mod place;
 mod postgres;
