@@ -216,6 +216,20 @@ fn a_refused_event_changes_nothing_and_a_taken_one_counts() {
 }
 
 #[test]
+fn a_clock_that_goes_back_never_dates_a_change_before_the_last_one() {
+    let mut snapshot = a_snapshot(an_organization_id()).created_at(moment(5)).build();
+    let mut volume = a_volume(an_organization_id()).created_at(moment(5)).build();
+
+    snapshot
+        .apply(SnapshotEvent::CaptureCommitted(a_content()), moment(-5))
+        .unwrap();
+    volume.apply(VolumeEvent::WriteBegun, moment(-5)).unwrap();
+
+    assert_eq!(snapshot.modified_at(), moment(5));
+    assert_eq!(volume.modified_at(), moment(5));
+}
+
+#[test]
 fn every_state_is_found_again_by_what_the_api_calls_it() {
     for state in SnapshotStateName::ALL {
         assert_eq!(SnapshotStateName::parse(state.as_str()), Some(state));

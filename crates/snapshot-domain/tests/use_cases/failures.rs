@@ -349,6 +349,29 @@ fn a_write_that_can_not_be_committed_leaves_the_volume_at_rest() {
 }
 
 #[test]
+fn bytes_beyond_the_volumes_end_are_refused_before_they_reach_the_disk() {
+    let story = Story::new();
+    let volume = story.volume();
+    let mut bytes = MockVolumeBytes::new();
+    bytes.expect_stage().returning(|_| {
+        let mut staged = MockStagedWrite::new();
+        staged.expect_write().once().returning(|_| Ok(()));
+        Ok(Box::new(staged))
+    });
+    let mut write = over_the_same_rows(&story, bytes)
+        .begin_write(&story.owner, volume.id())
+        .unwrap();
+
+    write.write(&[1; 4_095]).unwrap();
+    let beyond = write.write(&[1; 2]);
+
+    assert!(
+        matches!(beyond, Err(Error::TooManyBytes { size_bytes: 4_096 })),
+        "{beyond:?}"
+    );
+}
+
+#[test]
 fn bytes_that_could_not_be_written_do_not_count() {
     let story = Story::new();
     let volume = story.volume();
