@@ -13,6 +13,7 @@ mod first_start;
 mod get;
 mod list;
 mod many_clients;
+mod postgres;
 mod samples;
 mod service;
 mod settings;

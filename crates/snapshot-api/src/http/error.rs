@@ -33,7 +33,7 @@ pub(super) enum ApiError {
     NoSuchId { resource: Resource, as_sent: String },
     #[error("Route \"{path}\" not found")]
     NoSuchRoute { path: String },
-    #[error("{method} is not allowed here, but {allow} is")]
+    #[error("The method {method} is not allowed here; allowed: {allow}")]
     MethodNotAllowed { method: String, allow: &'static str },
     #[error("The request brought nothing for {seconds} seconds")]
     Stalled { seconds: u64 },
