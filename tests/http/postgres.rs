@@ -1,4 +1,4 @@
-//! The same service with its rows on PostgreSQL. Needs `SNAPSHOT_TEST_POSTGRES_URL` (`.ci/postgres start` prints one) and
+//! The same service with its rows on Postgres. Needs `SNAPSHOT_TEST_POSTGRES_URL` (`.ci/postgres start` prints one) and
 //! `psql`; says so when the first is missing.
 
 use std::process::Command;

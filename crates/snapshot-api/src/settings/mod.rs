@@ -2,13 +2,15 @@
 
 mod load;
 mod secret;
+mod written;
 
 use std::{num::NonZero, path::PathBuf, time::Duration};
 
+use config::ConfigError;
 use log::LevelFilter;
-use serde::Deserialize;
 use snapshot_domain::{OrganizationId, Token};
 use snapshot_vault::{ChunkSize, MasterKey};
+use thiserror::Error;
 
 pub(crate) use self::load::load;
 use self::secret::Secret;
@@ -81,11 +83,23 @@ pub(crate) struct Log {
 }
 
 /// How a line of the log looks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum LogFormat {
     /// For people.
     Text,
     /// A JSON object per line, for programs.
     Json,
+}
+
+/// The settings can't be used. Never holds the value of a secret.
+#[derive(Debug, Error)]
+pub(crate) enum SettingsError {
+    #[error(transparent)]
+    Unreadable(#[from] ConfigError),
+    #[error("there is no setting `{key}`, which comes from {origin}")]
+    Unknown { key: String, origin: String },
+    #[error("the setting `{key}` {problem}")]
+    Unusable { key: &'static str, problem: String },
+    #[error("the environment variable {variable} is no Unicode text")]
+    NoText { variable: String },
 }

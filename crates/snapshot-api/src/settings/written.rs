@@ -1,0 +1,276 @@
+//! The settings as they are written, and what makes them of no use.
+
+use std::{num::NonZero, path::PathBuf, thread, time::Duration};
+
+use log::LevelFilter;
+use serde::Deserialize;
+use snapshot_domain::{OrganizationId, Token};
+use snapshot_vault::{ChunkSize, MasterKey};
+use uuid::Uuid;
+
+use super::{
+    Bootstrap, Database, Limits, Log, LogFormat, Secret, Server, Settings, SettingsError, Tasks, VaultSettings,
+};
+
+/// The settings as they are written.
+#[derive(Deserialize)]
+pub(super) struct Written {
+    data_dir: PathBuf,
+    zone: String,
+    server: WrittenServer,
+    limits: WrittenLimits,
+    database: WrittenDatabase,
+    vault: WrittenVault,
+    tasks: WrittenTasks,
+    bootstrap: WrittenBootstrap,
+    log: WrittenLog,
+}
+
+#[derive(Deserialize)]
+struct WrittenServer {
+    bind: String,
+    workers: usize,
+    blocking_threads: usize,
+    shutdown_ms: u64,
+}
+
+#[derive(Deserialize)]
+struct WrittenLimits {
+    connections: usize,
+    json_body_bytes: usize,
+    request_head_ms: u64,
+    stalled_body_ms: u64,
+    stalled_answer_ms: u32,
+    keep_alive_ms: u64,
+}
+
+#[derive(Deserialize)]
+struct WrittenDatabase {
+    url: Secret,
+    connections: u32,
+}
+
+#[derive(Deserialize)]
+struct WrittenVault {
+    chunk_size: u32,
+    master_key: Secret,
+    master_key_file: PathBuf,
+}
+
+#[derive(Deserialize)]
+struct WrittenTasks {
+    concurrency: usize,
+    threads: usize,
+    lease_ms: u32,
+}
+
+#[derive(Deserialize)]
+struct WrittenBootstrap {
+    token: Secret,
+    organization: String,
+}
+
+#[derive(Deserialize)]
+struct WrittenLog {
+    level: String,
+    format: String,
+}
+
+impl Written {
+    /// The settings as they are used.
+    ///
+    /// # Errors
+    ///
+    /// [`SettingsError::Unusable`] for the first one that can't be.
+    pub(super) fn checked(self) -> Result<Settings, SettingsError> {
+        Ok(Settings {
+            data_dir: not_empty_path("data_dir", self.data_dir)?,
+            zone: zone(self.zone)?,
+            server: self.server.checked()?,
+            limits: self.limits.checked()?,
+            database: self.database.checked()?,
+            vault: self.vault.checked()?,
+            tasks: self.tasks.checked()?,
+            bootstrap: self.bootstrap.checked()?,
+            log: self.log.checked()?,
+        })
+    }
+}
+
+impl WrittenServer {
+    fn checked(self) -> Result<Server, SettingsError> {
+        let has_port = self
+            .bind
+            .rsplit_once(':')
+            .is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok());
+        if !has_port {
+            let problem = format!(
+                "must be an address and a port, like 127.0.0.1:8080, and is {:?}",
+                self.bind
+            );
+            return Err(unusable("server.bind", problem));
+        }
+        if self.shutdown_ms > 60_000 {
+            return Err(unusable("server.shutdown_ms", "must be at most 60000"));
+        }
+        Ok(Server {
+            bind: self.bind,
+            workers: or_one_per_core(self.workers),
+            blocking_threads: at_least_one("server.blocking_threads", self.blocking_threads)?,
+            shutdown: Duration::from_millis(self.shutdown_ms),
+        })
+    }
+}
+
+impl WrittenLimits {
+    fn checked(self) -> Result<Limits, SettingsError> {
+        Ok(Limits {
+            connections: at_least_one("limits.connections", self.connections)?,
+            json_body_bytes: at_least_one("limits.json_body_bytes", self.json_body_bytes)?.get(),
+            request_head: some_time("limits.request_head_ms", self.request_head_ms)?,
+            stalled_body: some_time("limits.stalled_body_ms", self.stalled_body_ms)?,
+            stalled_answer_ms: some_time("limits.stalled_answer_ms", self.stalled_answer_ms.into())
+                .map(|_| self.stalled_answer_ms)?,
+            keep_alive: some_time("limits.keep_alive_ms", self.keep_alive_ms)?,
+        })
+    }
+}
+
+impl WrittenDatabase {
+    fn checked(self) -> Result<Database, SettingsError> {
+        if self.connections == 0 {
+            return Err(unusable("database.connections", "must be at least 1"));
+        }
+        Ok(Database {
+            url: Some(self.url).filter(|url| !url.expose().is_empty()),
+            connections: self.connections,
+        })
+    }
+}
+
+impl WrittenVault {
+    fn checked(self) -> Result<VaultSettings, SettingsError> {
+        let chunk_size = ChunkSize::new(self.chunk_size)
+            .map_err(|error| unusable("vault.chunk_size", format!("is wrong: {error}")))?;
+        let master_key = match self.master_key.expose() {
+            "" => None,
+            digits => Some(
+                MasterKey::from_hex(digits)
+                    .map_err(|error| unusable("vault.master_key", format!("is wrong: {error}")))?,
+            ),
+        };
+        let file = Some(self.master_key_file).filter(|path| !path.as_os_str().is_empty());
+        if master_key.is_some() && file.is_some() {
+            return Err(unusable(
+                "vault.master_key_file",
+                "must not be set together with `vault.master_key`",
+            ));
+        }
+        Ok(VaultSettings {
+            chunk_size,
+            master_key,
+            master_key_file: file,
+        })
+    }
+}
+
+impl WrittenTasks {
+    fn checked(self) -> Result<Tasks, SettingsError> {
+        // A lease is renewed about once a second: a much shorter one would be lost on a busy machine.
+        if self.lease_ms < 5_000 {
+            return Err(unusable("tasks.lease_ms", "must be at least 5000"));
+        }
+        Ok(Tasks {
+            concurrency: at_least_one("tasks.concurrency", self.concurrency)?,
+            threads: or_one_per_core(self.threads),
+            lease_ms: self.lease_ms,
+        })
+    }
+}
+
+impl WrittenBootstrap {
+    fn checked(self) -> Result<Option<Bootstrap>, SettingsError> {
+        match (self.token.expose(), self.organization.as_str()) {
+            ("", "") => Ok(None),
+            ("", _) => Err(unusable(
+                "bootstrap.token",
+                "must be set, as `bootstrap.organization` is",
+            )),
+            (_, "") => Err(unusable(
+                "bootstrap.organization",
+                "must be set, as `bootstrap.token` is",
+            )),
+            (token, organization) => Ok(Some(Bootstrap {
+                token: Token::parse(token)
+                    .map_err(|error| unusable("bootstrap.token", format!("is wrong: {error}")))?,
+                organization: Uuid::try_parse(organization)
+                    .map(OrganizationId::new)
+                    .map_err(|error| unusable("bootstrap.organization", format!("is no UUID: {error}")))?,
+            })),
+        }
+    }
+}
+
+impl WrittenLog {
+    fn checked(self) -> Result<Log, SettingsError> {
+        let level: LevelFilter = self.level.parse().map_err(|_| {
+            let problem = format!(
+                "must be off, error, warn, info, debug or trace, and is {:?}",
+                self.level
+            );
+            unusable("log.level", problem)
+        })?;
+        let format = match self.format.as_str() {
+            "text" => LogFormat::Text,
+            "json" => LogFormat::Json,
+            other => {
+                return Err(unusable(
+                    "log.format",
+                    format!("must be text or json, and is {other:?}"),
+                ));
+            }
+        };
+        Ok(Log { level, format })
+    }
+}
+
+fn unusable(key: &'static str, problem: impl Into<String>) -> SettingsError {
+    SettingsError::Unusable {
+        key,
+        problem: problem.into(),
+    }
+}
+
+fn at_least_one(key: &'static str, number: usize) -> Result<NonZero<usize>, SettingsError> {
+    NonZero::new(number).ok_or_else(|| unusable(key, "must be at least 1"))
+}
+
+fn or_one_per_core(number: usize) -> NonZero<usize> {
+    NonZero::new(number).unwrap_or_else(|| thread::available_parallelism().unwrap_or(NonZero::<usize>::MIN))
+}
+
+fn some_time(key: &'static str, milliseconds: u64) -> Result<Duration, SettingsError> {
+    if milliseconds == 0 {
+        return Err(unusable(key, "must be at least 1"));
+    }
+    Ok(Duration::from_millis(milliseconds))
+}
+
+fn not_empty_path(key: &'static str, path: PathBuf) -> Result<PathBuf, SettingsError> {
+    if path.as_os_str().is_empty() {
+        return Err(unusable(key, "must not be empty"));
+    }
+    Ok(path)
+}
+
+fn zone(zone: String) -> Result<String, SettingsError> {
+    let is_word = !zone.is_empty() && zone.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+    if is_word {
+        Ok(zone)
+    } else {
+        Err(unusable(
+            "zone",
+            format!("must be of letters, digits and hyphens, and is {zone:?}"),
+        ))
+    }
+}
