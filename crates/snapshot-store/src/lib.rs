@@ -28,7 +28,8 @@
 //! Reads have a pool of connections and never wait for a writer (write-ahead logging). All writes of a process go through
 //! one thread, which commits together what queued during its last sync: a pool of writing connections spends its time
 //! waiting for each other's locks, and syncs once per row. A commit is synced before it is answered (`synchronous=FULL`).
-//! Other processes may use the same file: a batch takes the write lock at once and waits for theirs.
+//! Other processes may use the same file: a batch takes the write lock at once and waits for theirs. An empty file beside
+//! the database, named like it with `-lock` at its end, lets one process at a time set a new database up.
 //!
 //! # How PostgreSQL is used
 //!
