@@ -7,8 +7,8 @@ use std::{
 
 use snapshot_domain::{
     Caller, Content, Error, InstanceId, OrganizationId, Result, SnapshotChanges, SnapshotId, Task, TaskId, TaskOutcome,
-    VolumeChanges, VolumeId, VolumeType, Work,
-    ports::{Renewal, VolumeBytes},
+    TaskStateName, VolumeChanges, VolumeId, VolumeType, Work,
+    ports::{Renewal, TaskQueue, VolumeBytes},
     testing::{Services, a_caller_of, a_content, a_request, an_instance, an_organization_id, name, size, tags},
     use_case::{CreateSnapshot, CreateVolume, RegisterVolume, RestoreVolume, TaskService, VolumeWrite},
 };
@@ -314,7 +314,9 @@ impl World {
         } else {
             TaskOutcome::Failed
         };
-        let Some(renewal) = expect_workers_answer(tasks.renew(&lease, task.progress())) else {
+        let renewal = expect_workers_answer(tasks.renew(&lease, task.progress()));
+        assert_eq!(renewal.is_some(), is_last_claim(&self.services, &task));
+        let Some(renewal) = renewal else {
             // A worker that does not notice tries to end it nevertheless.
             let ended = match *task.work() {
                 Work::Capture { snapshot, .. } => tasks.complete_capture(&lease, snapshot, &a_content()).map(drop),
@@ -377,6 +379,12 @@ impl World {
         self.names_given += 1;
         name(&format!("name {}", self.names_given))
     }
+}
+
+/// Whether this is the claim that counts: nobody else took the task since, and it was neither put back nor ended.
+fn is_last_claim(services: &Services, task: &Task) -> bool {
+    let stored = TaskQueue::get(&services.store, task.id()).unwrap();
+    stored.state().name() == TaskStateName::Running && stored.epoch() == task.epoch()
 }
 
 /// Callers are refused what is not theirs or can't be now. Nobody ever hears of races, leases or broken rows.
