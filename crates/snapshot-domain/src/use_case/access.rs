@@ -142,8 +142,18 @@ impl AccessService {
     ///
     /// # Errors
     ///
-    /// Only those of the storage itself.
+    /// [`AlreadyExists`](Error::AlreadyExists) when the token is known, but acts for other organizations.
     pub fn ensure(&self, token: Token, organization: OrganizationId, name: &Name) -> Result<()> {
+        let hash = token.hash();
+        let known = self.tokens.list()?.into_iter().find(|known| known.hash == hash);
+        if let Some(known) = &known
+            && !known.organizations.contains(&organization)
+        {
+            return Err(Error::AlreadyExists {
+                resource: Resource::Token,
+                id: known.id.as_uuid(),
+            });
+        }
         match self.organization(organization) {
             Ok(_) => {}
             Err(Error::NotFound { .. }) => {
@@ -151,11 +161,9 @@ impl AccessService {
             }
             Err(error) => return Err(error),
         }
-        let hash = token.hash();
-        if self.tokens.list()?.iter().any(|known| known.hash == hash) {
-            return Ok(());
+        if known.is_none() {
+            self.insert_token(token, name.clone(), vec![organization])?;
         }
-        self.insert_token(token, name.clone(), vec![organization])?;
         Ok(())
     }
 

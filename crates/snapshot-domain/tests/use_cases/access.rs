@@ -1,7 +1,7 @@
 //! Organizations and tokens.
 
 use snapshot_domain::{
-    OrganizationId, Resource, Token, TokenId,
+    Error, OrganizationId, Resource, Token, TokenId,
     ports::TokenRepository,
     testing::{SequentialIds, Services, an_organization_id, moment, name},
 };
@@ -125,6 +125,29 @@ fn a_configured_token_is_made_once() {
     assert_eq!(services.access.tokens().unwrap().len(), 1);
     assert_eq!(services.access.organizations().unwrap().len(), 1);
     assert!(services.access.bootstrap(name("default")).unwrap().is_none());
+}
+
+#[test]
+fn a_configured_token_that_acts_for_others_is_refused_and_nothing_is_made() {
+    let services = Services::default();
+    let (token, organization) = configured();
+    services
+        .access
+        .ensure(token.clone(), organization, &name("configured"))
+        .unwrap();
+
+    let refused = services
+        .access
+        .ensure(token.clone(), an_organization_id(), &name("configured"));
+
+    assert!(matches!(
+        refused,
+        Err(Error::AlreadyExists {
+            resource: Resource::Token,
+            ..
+        })
+    ));
+    assert_eq!(services.access.organizations().unwrap().len(), 1);
 }
 
 #[test]
