@@ -352,6 +352,31 @@ fn hung_readers_and_writers_do_not_keep_others_waiting() {
 }
 
 #[test]
+fn no_more_transfers_run_at_once_than_are_configured() {
+    let service = Setup::new().set("SNAPSHOT__LIMITS__TRANSFERS", "1").start();
+    let client = service.client();
+    let volume = client.make_volume_of(&noise(MIB, 8));
+    let other = id_of(&client.make_volume(512));
+    let mut writing = client.connect();
+    let head = client.head_of("PUT", &format!("/volumes/{other}/data"), "Content-Length: 512\r\n");
+    writing.write_all(head.as_bytes()).unwrap();
+    client.wait_for_state("volume", &other, "saving");
+
+    let refused = client.get(&format!("/volumes/{volume}/data")).expect(503);
+
+    assert_eq!(refused.header("retry-after"), "5");
+    assert_eq!(refused.json()["type"], "service_unavailable");
+    client.write(&volume, b"x").expect(503);
+    client.head(&format!("/volumes/{volume}/data")).expect(200);
+    drop(writing);
+    client.wait_for_state("volume", &other, "available");
+    wait_for("the transfer's end", || {
+        (client.get(&format!("/volumes/{volume}/data")).status == 200).then_some(())
+    });
+    assert!(client.get(&format!("/volumes/{volume}/data")).expect(200).body == noise(MIB, 8));
+}
+
+#[test]
 fn a_reader_that_takes_nothing_is_given_up() {
     let service = Setup::new().set("SNAPSHOT__LIMITS__STALLED_ANSWER_MS", "300").start();
     let client = service.client();
@@ -409,7 +434,7 @@ fn a_flipped_byte_in_the_vault_is_told_with_the_range_that_is_lost() {
         format!("The bytes {first} to {} are damaged", first + 131_071)
     );
     assert_eq!(told["type"], "api_error");
-    assert!(service.log().contains(told["request_id"].as_str().unwrap()));
+    service.logged(told["request_id"].as_str().unwrap());
 }
 
 fn files_below(folder: &std::path::Path) -> Vec<std::path::PathBuf> {

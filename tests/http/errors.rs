@@ -183,8 +183,8 @@ fn a_failure_inside_names_the_request_and_nothing_else() {
         "{text}"
     );
     answer.json();
-    assert!(
-        service.log().contains(id),
-        "the cause is in the log under the request's name"
-    );
+    service.logged(&format!("request={id}"));
+    let log = service.log();
+    let cause = log.lines().find(|line| line.contains(id)).unwrap();
+    assert!(cause.contains("ERROR"), "{cause}");
 }

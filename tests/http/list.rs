@@ -224,6 +224,7 @@ fn bad_values_are_refused_wherever_they_stand() {
         "per_page=0",
         "page=1&page=2",
         "name=a%00b",
+        "name=%ff",
         "state=AVAILABLE",
         "tags=",
     ] {

@@ -19,7 +19,7 @@ fn told_to_stop_it_ends_with_0() {
         service.signal(signal);
 
         assert_eq!(service.wait().code(), Some(0), "{signal}");
-        assert!(service.log().contains("stopped"), "{}", service.log());
+        service.logged("stopped");
     }
 }
 

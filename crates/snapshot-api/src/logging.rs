@@ -34,6 +34,10 @@ pub(crate) fn start(log: &Log) {
     for target in OURS {
         builder.filter_module(target, log.level);
     }
+    // It reports as an error whatever clients send that is no HTTP.
+    if log.level < LevelFilter::Debug {
+        builder.filter_module("actix_http", LevelFilter::Off);
+    }
     match log.format {
         LogFormat::Text => builder.format(text),
         LogFormat::Json => builder.format(json),

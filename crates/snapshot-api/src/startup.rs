@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use actix_web::web::Data;
 use anyhow::Context as _;
-use snapshot_api::{Api, ApiSettings, Health};
+use snapshot_api::{Api, ApiSettings, Health, Transfers};
 use snapshot_domain::{
     InstanceId, Name, Result as DomainResult,
     ports::PackRepository,
@@ -209,6 +209,7 @@ impl Parts {
             ids: Arc::new(RandomIds),
             health: Arc::new(StoreHealth(self.store.clone())),
             wake_workers: Box::new(runner.waker()),
+            transfers: Transfers::at_most(settings.limits.transfers.get()),
             settings: ApiSettings {
                 zone: settings.zone.clone(),
                 json_limit_bytes: settings.limits.json_body_bytes,

@@ -15,7 +15,7 @@ use actix_web::{
 };
 use futures_util::{Stream, StreamExt as _, future, stream};
 use serde_json::{Value, json};
-use snapshot_api::{Api, ApiSettings, Health, app};
+use snapshot_api::{Api, ApiSettings, Health, Transfers, app};
 use snapshot_domain::{
     Error, OrganizationId, Result, Volume, VolumeId, VolumeState,
     ports::{
@@ -81,6 +81,7 @@ impl House {
             ids,
             health: Arc::new(Sick),
             wake_workers: Box::new(|| ()),
+            transfers: Transfers::at_most(1),
             settings: ApiSettings {
                 zone: "local-1".to_owned(),
                 json_limit_bytes: 1024,

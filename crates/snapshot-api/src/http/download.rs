@@ -1,14 +1,17 @@
 //! Sending the bytes of volumes and snapshots.
 //!
 //! No thread waits for a slow client: a piece is read on the blocking pool when the one before it begins to be sent, so
-//! that two pieces per request are all that is in memory.
+//! that two pieces per request are all that is in memory, and [`Transfers`](super::Transfers) limits the requests.
 
 use std::ops::Range;
 
 use actix_web::{
     HttpRequest, HttpResponse,
     body::SizedStream,
-    http::header::{ACCEPT_RANGES, CONTENT_RANGE, ContentType, ETAG},
+    http::{
+        Method,
+        header::{ACCEPT_RANGES, CONTENT_RANGE, ContentType, ETAG},
+    },
     web::Bytes,
 };
 use futures_util::{
@@ -19,14 +22,19 @@ use futures_util::{
 use snapshot_domain::{RequestId, VolumeSize, ports::ReadAt};
 
 use super::{
+    Api,
     blocking::on_pool,
     error::ApiError,
     range::{Wanted, wanted},
     request_id,
+    transfers::Transfer,
 };
 
-/// How many bytes are read at once: where the vault reads fastest.
-const PIECE_BYTES: u64 = 1 << 20;
+/// How many bytes are read at once.
+const PIECE_BYTES: u64 = 512 << 10;
+
+/// How many bytes are handed to the web server at once, which copies them.
+const SLICE_BYTES: usize = 64 << 10;
 
 /// Bytes that can be sent.
 pub(super) struct Source {
@@ -42,8 +50,8 @@ pub(super) struct Source {
 ///
 /// # Errors
 ///
-/// 416 for a range that there is not; what reading can fail with.
-pub(super) async fn answer(request: &HttpRequest, source: Source) -> Result<HttpResponse, ApiError> {
+/// 416 for a range that there is not; 503 when too many are answered already; what reading can fail with.
+pub(super) async fn answer(api: &Api, request: &HttpRequest, source: Source) -> Result<HttpResponse, ApiError> {
     let Source { bytes, size, version } = source;
     let size_bytes = size.as_bytes();
     let etag = version.map(|version| format!("\"{version}\""));
@@ -69,8 +77,13 @@ pub(super) async fn answer(request: &HttpRequest, source: Source) -> Result<Http
     }
     answer.content_type(ContentType::octet_stream());
     let length = range.end - range.start;
+    if request.method() == Method::HEAD {
+        return Ok(answer.body(SizedStream::new(length, stream::empty::<Result<Bytes, ApiError>>())));
+    }
+    let transfer = api.transfers.begin()?;
     let first = Reader { bytes, range }.read().await?;
-    Ok(answer.body(SizedStream::new(length, pieces(first, request_id::of(request)))))
+    let body = pieces(first, transfer, request_id::of(request)).flat_map(|piece| stream::iter(slices(piece)));
+    Ok(answer.body(SizedStream::new(length, body)))
 }
 
 /// What is still to be read.
@@ -97,7 +110,7 @@ impl Reader {
     }
 }
 
-fn pieces(first: Read, request: RequestId) -> impl stream::Stream<Item = Result<Bytes, ApiError>> {
+fn pieces(first: Read, transfer: Transfer, request: RequestId) -> impl stream::Stream<Item = Result<Bytes, ApiError>> {
     let first: LocalBoxFuture<'static, _> = future::ready(Ok(first)).boxed_local();
     let pieces = stream::unfold(Some(first), |ahead| async {
         match ahead?.await {
@@ -107,9 +120,21 @@ fn pieces(first: Read, request: RequestId) -> impl stream::Stream<Item = Result<
         }
     });
     pieces.inspect(move |piece| {
+        let _until_the_end = &transfer;
         if let Err(error) = piece {
             // The status line is long gone: cutting the connection is all that can tell the client.
             log::error!(request = request.to_string(); "a download broke off: {}", error.with_causes());
         }
     })
+}
+
+/// A piece in parts that share its memory.
+fn slices(piece: Result<Bytes, ApiError>) -> Vec<Result<Bytes, ApiError>> {
+    match piece {
+        Ok(piece) => (0..piece.len())
+            .step_by(SLICE_BYTES)
+            .map(|start| Ok(piece.slice(start..piece.len().min(start + SLICE_BYTES))))
+            .collect(),
+        Err(error) => vec![Err(error)],
+    }
 }

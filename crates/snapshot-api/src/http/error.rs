@@ -45,6 +45,8 @@ pub(super) enum ApiError {
     BodyBrokeOff,
     #[error("The range lies outside of the {size_bytes} bytes")]
     RangeNotSatisfiable { size_bytes: u64 },
+    #[error("Too many volumes and snapshots are sent or received at once")]
+    TooManyTransfers,
     #[error("a handler panicked")]
     Panicked,
 }
@@ -77,6 +79,9 @@ impl ApiError {
             }
             Self::RangeNotSatisfiable { size_bytes } => {
                 answer.insert_header((CONTENT_RANGE, format!("bytes */{size_bytes}")));
+            }
+            Self::TooManyTransfers => {
+                answer.insert_header((RETRY_AFTER, "5"));
             }
             Self::Domain(error) => {
                 if let Some(seconds) = retry_after_seconds(error) {
@@ -130,6 +135,7 @@ impl ApiError {
                 ..plain("not_found")
             },
             Self::NoSuchRoute { .. } => plain("unknown_resource"),
+            Self::TooManyTransfers => plain("service_unavailable"),
             Self::Panicked => internal(request, plain("api_error")),
         }
     }
@@ -148,6 +154,7 @@ impl ResponseError for ApiError {
             Self::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UnsupportedMediaType(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::RangeNotSatisfiable { .. } => StatusCode::RANGE_NOT_SATISFIABLE,
+            Self::TooManyTransfers => StatusCode::SERVICE_UNAVAILABLE,
             Self::Panicked => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }

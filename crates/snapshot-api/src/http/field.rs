@@ -38,6 +38,9 @@ impl Fields {
             .map_err(|error| ApiError::BadRequest(format!("The query can't be read: {error}")))?;
         let mut fields = Self::new(Map::new());
         for (key, value) in pairs.into_inner() {
+            if (key.clone() + &value).contains(char::REPLACEMENT_CHARACTER) {
+                fields.blame(&key, "must be valid UTF-8");
+            }
             if fields.values.insert(key.clone(), Value::String(value)).is_some() {
                 fields.blame(&key, "must not be given more than once");
             }

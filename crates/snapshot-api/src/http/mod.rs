@@ -13,6 +13,7 @@ mod list;
 mod range;
 mod request_id;
 mod routes;
+mod transfers;
 mod upload;
 
 use std::{sync::Arc, time::Duration};
@@ -29,6 +30,8 @@ use snapshot_domain::{
     ports::IdSource,
     use_case::{AccessService, SnapshotService, VolumeService},
 };
+
+pub use self::transfers::Transfers;
 
 /// The whole API, for a server to run one of per thread.
 pub fn app(
@@ -57,6 +60,8 @@ pub struct Api {
     pub health: Arc<dyn Health>,
     /// Tells the workers that there is a new task. Must return at once.
     pub wake_workers: Box<dyn Fn() + Send + Sync>,
+    /// How many volumes and snapshots may be sent or received at once.
+    pub transfers: Transfers,
     /// What can be configured about HTTP.
     pub settings: ApiSettings,
 }

@@ -16,14 +16,14 @@ use snapshot_domain::{Caller, Error, Volume, VolumeId, use_case::VolumeWrite};
 use super::{Api, blocking::on_pool, error::ApiError};
 
 /// How many bytes are written at once.
-const PIECE_BYTES: usize = 1 << 20;
+const PIECE_BYTES: usize = 512 << 10;
 
 /// Writes the body of a request into a volume, and returns the volume as it is afterwards.
 ///
 /// # Errors
 ///
 /// 415 and 400 for a body that is not simply the bytes, 413 for too many of them, 408 when they stall, 400 when they break
-/// off; what the use case can fail with. The volume keeps its old bytes then.
+/// off; 503 when too many are received already; what the use case can fail with. The volume keeps its old bytes then.
 pub(super) async fn receive(
     api: &Data<Api>,
     caller: Caller,
@@ -36,6 +36,7 @@ pub(super) async fn receive(
         let message = "A part of a volume can't be written: send all its bytes, without Content-Range";
         return Err(ApiError::BadRequest(message.to_owned()));
     }
+    let _transfer = api.transfers.begin()?;
     let announced_bytes = announced_bytes(request.headers());
     let begin = {
         let api = api.clone();

@@ -41,6 +41,7 @@ pub(crate) struct Server {
 #[derive(Debug)]
 pub(crate) struct Limits {
     pub(crate) connections: NonZero<usize>,
+    pub(crate) transfers: NonZero<usize>,
     pub(crate) json_body_bytes: usize,
     pub(crate) request_head: Duration,
     pub(crate) stalled_body: Duration,

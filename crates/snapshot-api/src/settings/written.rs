@@ -37,6 +37,7 @@ struct WrittenServer {
 #[derive(Deserialize)]
 struct WrittenLimits {
     connections: usize,
+    transfers: usize,
     json_body_bytes: usize,
     request_head_ms: u64,
     stalled_body_ms: u64,
@@ -126,6 +127,7 @@ impl WrittenLimits {
     fn checked(self) -> Result<Limits, SettingsError> {
         Ok(Limits {
             connections: at_least_one("limits.connections", self.connections)?,
+            transfers: at_least_one("limits.transfers", self.transfers)?,
             json_body_bytes: at_least_one("limits.json_body_bytes", self.json_body_bytes)?.get(),
             request_head: some_time("limits.request_head_ms", self.request_head_ms)?,
             stalled_body: some_time("limits.stalled_body_ms", self.stalled_body_ms)?,

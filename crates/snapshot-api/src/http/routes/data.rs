@@ -20,8 +20,9 @@ use crate::http::{
 pub(super) async fn of_snapshot(api: Data<Api>, request: HttpRequest) -> Result<HttpResponse, ApiError> {
     let caller = identify(&api, &request).await?;
     let id = snapshot_id(&request)?;
+    let opening = api.clone();
     let source = on_pool(move || {
-        let (snapshot, bytes) = api.snapshots.open(&caller, id)?;
+        let (snapshot, bytes) = opening.snapshots.open(&caller, id)?;
         let digest = snapshot.readable()?.content().digest.to_string();
         Ok::<_, Error>(Source {
             bytes,
@@ -29,21 +30,22 @@ pub(super) async fn of_snapshot(api: Data<Api>, request: HttpRequest) -> Result<
             version: Some(digest),
         })
     });
-    download::answer(&request, source.await?).await
+    download::answer(&api, &request, source.await?).await
 }
 
 pub(super) async fn of_volume(api: Data<Api>, request: HttpRequest) -> Result<HttpResponse, ApiError> {
     let caller = identify(&api, &request).await?;
     let id = volume_id(&request)?;
+    let opening = api.clone();
     let source = on_pool(move || {
-        let (volume, OpenVolume { bytes, version }) = api.volumes.open(&caller, id)?;
+        let (volume, OpenVolume { bytes, version }) = opening.volumes.open(&caller, id)?;
         Ok::<_, Error>(Source {
             bytes,
             size: volume.size(),
             version,
         })
     });
-    download::answer(&request, source.await?).await
+    download::answer(&api, &request, source.await?).await
 }
 
 pub(super) async fn write_volume(
