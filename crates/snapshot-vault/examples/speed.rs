@@ -3,7 +3,7 @@
 //!
 //! Takes a file (a disk image, an archive) or makes a content that compresses to some 70 %, copies it from memory into a
 //! new vault under FOLDER (which must be empty or absent), copies it again unchanged with and without its parent, changes
-//! 2 % of its 4 KiB blocks and copies it once more, reads both back, and prints a line for each. CPU seconds hold on a
+//! 2 % of its 4 KiB blocks and copies it once more, reads both back, verifies the vault, and prints a line for each. CPU seconds hold on a
 //! busy machine, wall seconds do not.
 #![allow(clippy::print_stdout, reason = "printing is what it is for")]
 #![allow(
@@ -15,9 +15,10 @@
 use snapshot_vault::testing::MemoryCatalog;
 use snapshot_vault::{
     CopySummary, Domain, DomainId, LocalBlobs, ManifestId, MasterKey, ReadBuffers, RedbIndex, StoredCopy, Vault,
-    VaultError, VaultOptions,
+    VaultError, VaultOptions, VerifyOptions, verify_stored, verify_vault,
 };
 use std::error::Error;
+use std::num::NonZero;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -34,11 +35,12 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mib = content.len() >> 20;
     let workers: usize = arguments.next().map_or(Ok(1), |workers| workers.parse())?;
 
+    let key = MasterKey::generate()?;
     let folder = Path::new(&folder);
     std::fs::create_dir_all(folder)?;
     let vault = Vault::open(
         Arc::new(LocalBlobs::open(&folder.join("vault"))?),
-        &MasterKey::generate()?,
+        &key,
         Arc::new(RedbIndex::open(&folder.join("chunks.redb"))?),
         Arc::new(MemoryCatalog::default()),
         VaultOptions::default(),
@@ -63,6 +65,18 @@ fn main() -> Result<(), Box<dyn Error>> {
     let changed = domain.open_manifest(changed.manifest)?;
     measure("read the first", mib, || read(&parent, workers))?;
     measure("read the changed", mib, || read(&changed, workers))?;
+    let options = VerifyOptions {
+        threads: NonZero::new(workers).ok_or("at least one worker")?,
+        ..VerifyOptions::default()
+    };
+    let blobs = Arc::new(LocalBlobs::open_read_only(&folder.join("vault"))?);
+    for (what, level) in [("verify by checksums", 1), ("verify by opening", 2)] {
+        let found = measure(what, mib, || match level {
+            1 => verify_stored(blobs.clone(), &options, &|_| {}),
+            _ => verify_vault(blobs.clone(), &key, &options, &|_| {}),
+        })?;
+        assert_eq!(found.damage, [], "the copies were read and found whole");
+    }
     Ok(())
 }
 

@@ -39,3 +39,17 @@ pub struct PackSummary {
 #[derive(Debug, thiserror::Error)]
 #[error("the catalog of packs is unavailable")]
 pub struct CatalogError(#[source] pub Box<dyn Error + Send + Sync>);
+
+/// The catalog of who only reads: it knows nothing, and takes nothing.
+#[derive(Debug)]
+pub(crate) struct NoCatalog;
+
+impl PackCatalog for NoCatalog {
+    fn record(&self, _pack: &PackSummary) -> Result<(), CatalogError> {
+        Err(CatalogError("the vault was opened to be read only".into()))
+    }
+
+    fn list(&self, _after: Option<PackId>, _limit: usize) -> Result<Vec<PackSummary>, CatalogError> {
+        Ok(Vec::new())
+    }
+}

@@ -43,6 +43,7 @@ mod digest;
 mod domain;
 mod error;
 mod format;
+mod found;
 mod geometry;
 mod hash;
 mod hex;
@@ -56,6 +57,7 @@ mod seal;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 mod vault;
+mod verify;
 
 pub use blob::local::LocalBlobs;
 pub use blob::{BlobEntry, BlobError, BlobKey, BlobStore, BlobWriter, InvalidBlobKey};
@@ -72,6 +74,7 @@ pub use key::{InvalidMasterKey, MasterKey};
 pub use read::{ReadBuffers, StoredCopy, Verifier};
 pub use reconcile::{DamagedPack, Reconciliation};
 pub use vault::{Vault, VaultOptions};
+pub use verify::{Damage, Loss, Verification, VerifyOptions, VerifyProgress, verify_copy, verify_stored, verify_vault};
 
 /// How many chunks an index page covers.
 pub const PAGE_CHUNKS: u64 = geometry::PAGE_ENTRIES as u64;

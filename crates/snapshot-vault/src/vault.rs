@@ -1,11 +1,12 @@
 //! The vault: the ports it stands on, its description, its domains.
 
 use crate::blob::{BlobEntry, BlobError, BlobKey, BlobStore};
-use crate::catalog::PackCatalog;
+use crate::catalog::{NoCatalog, PackCatalog};
 use crate::domain::{Domain, DomainCore};
 use crate::error::VaultError;
 use crate::format::config::Config;
 use crate::format::{domain_key, names};
+use crate::found::FoundChunks;
 use crate::id::{ChunkSize, DomainId, VaultId};
 use crate::index::ChunkIndex;
 use crate::key::{DomainKeys, MasterKey};
@@ -76,7 +77,38 @@ impl Vault {
             Some(config) => config,
             None => make_config(&*blobs, master, options.chunk_size)?,
         };
-        Ok(Self(Arc::new(VaultCore {
+        Ok(Self::with_config(config, blobs, master, index, catalog, options))
+    }
+
+    /// Opens a vault that is there to read what its copies say of themselves: their chunks can't be read. Nothing is
+    /// written, and `blobs` may be written to by somebody else at the same time.
+    ///
+    /// # Errors
+    ///
+    /// [`VaultError::NotAVault`] also for an empty store; otherwise as [`open`](Self::open).
+    pub fn open_manifests(blobs: Arc<dyn BlobStore>, master: &MasterKey) -> Result<Self, VaultError> {
+        Self::open_read_only(blobs, master, Arc::new(FoundChunks::default()))
+    }
+
+    pub(crate) fn open_read_only(
+        blobs: Arc<dyn BlobStore>,
+        master: &MasterKey,
+        index: Arc<FoundChunks>,
+    ) -> Result<Self, VaultError> {
+        let config = read_config(&*blobs, master)?.ok_or(VaultError::NotAVault)?;
+        let (catalog, options) = (Arc::new(NoCatalog), VaultOptions::default());
+        Ok(Self::with_config(config, blobs, master, index, catalog, options))
+    }
+
+    fn with_config(
+        config: Config,
+        blobs: Arc<dyn BlobStore>,
+        master: &MasterKey,
+        index: Arc<dyn ChunkIndex>,
+        catalog: Arc<dyn PackCatalog>,
+        options: VaultOptions,
+    ) -> Self {
+        Self(Arc::new(VaultCore {
             blobs,
             index,
             catalog,
@@ -85,7 +117,7 @@ impl Vault {
             wrapping: master.wrapping_key(config.vault),
             domains: Mutex::new(HashMap::new()),
             damage_is_known: AtomicBool::new(false),
-        })))
+        }))
     }
 
     /// The vault's own id, made when the vault was.

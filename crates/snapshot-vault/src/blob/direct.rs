@@ -1,16 +1,79 @@
-//! Writing a file in large aligned pieces past the page cache.
+//! Writing and reading a file in large aligned pieces past the page cache.
 
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use rustix::io::Errno;
 use std::fmt;
 use std::fs::File;
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
+use std::ops::Range;
 
 /// Packs written in pieces of 4 MiB by direct I/O leave the page cache to those who need it, and were measured to be
 /// several times faster than through it when memory is short.
 const PIECE_BYTES: usize = 4 << 20;
 /// No device known asks for more.
 const ALIGNMENT: usize = 4096;
+
+/// A file that is read from beginning to end: by direct I/O where the file system takes it, buffered elsewhere.
+#[derive(Debug)]
+pub(super) struct DirectReader {
+    file: File,
+    direct: bool,
+    memory: Vec<u8>,
+    start: usize,
+    /// What of the present piece was not given out yet.
+    rest: Range<usize>,
+}
+
+impl DirectReader {
+    pub(super) fn new(file: File) -> Self {
+        let direct = set_direct(&file, true).is_ok();
+        let (memory, start) = piece();
+        Self {
+            file,
+            direct,
+            memory,
+            start,
+            rest: 0..0,
+        }
+    }
+
+    fn read_piece(&mut self) -> io::Result<()> {
+        loop {
+            match self.file.read(&mut self.memory[self.start..self.start + PIECE_BYTES]) {
+                Ok(len) => {
+                    self.rest = self.start..self.start + len;
+                    return Ok(());
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                // As when writing; and after a short read the next one begins unaligned.
+                Err(error) if self.direct && error.raw_os_error() == Some(Errno::INVAL.raw_os_error()) => {
+                    set_direct(&self.file, false)?;
+                    self.direct = false;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+}
+
+impl Read for DirectReader {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.rest.is_empty() {
+            self.read_piece()?;
+        }
+        let len = buffer.len().min(self.rest.len());
+        buffer[..len].copy_from_slice(&self.memory[self.rest.start..self.rest.start + len]);
+        self.rest.start += len;
+        Ok(len)
+    }
+}
+
+/// Memory in which an aligned piece begins at the index that comes with it.
+fn piece() -> (Vec<u8>, usize) {
+    let memory = vec![0; PIECE_BYTES + ALIGNMENT];
+    let start = memory.as_ptr().align_offset(ALIGNMENT).min(ALIGNMENT);
+    (memory, start)
+}
 
 /// A file that is written from beginning to end: by direct I/O where the file system takes it, buffered elsewhere.
 pub(super) struct DirectFile {
@@ -24,8 +87,7 @@ pub(super) struct DirectFile {
 
 impl DirectFile {
     pub(super) fn new(file: File) -> Self {
-        let memory = vec![0; PIECE_BYTES + ALIGNMENT];
-        let start = memory.as_ptr().align_offset(ALIGNMENT).min(ALIGNMENT);
+        let (memory, start) = piece();
         let direct = set_direct(&file, true).is_ok();
         Self {
             file,
@@ -121,6 +183,27 @@ mod tests {
         file.finish().unwrap();
 
         assert!(std::fs::read(&path).unwrap() == expected, "{pieces:?}");
+    }
+
+    #[test]
+    fn a_file_is_read_as_it_was_written_whatever_its_length() {
+        for base in [env!("CARGO_MANIFEST_DIR"), "/dev/shm"] {
+            let Ok(folder) = tempfile::tempdir_in(base) else {
+                continue;
+            };
+            for len in [0, 1, 4096, PIECE_BYTES, 2 * PIECE_BYTES + 4097] {
+                let path = folder.path().join("file");
+                let expected: Vec<u8> = (0..251).cycle().take(len).collect();
+                std::fs::write(&path, &expected).unwrap();
+
+                let mut read = Vec::new();
+                DirectReader::new(File::open(&path).unwrap())
+                    .read_to_end(&mut read)
+                    .unwrap();
+
+                assert!(read == expected, "{len} bytes in {base}");
+            }
+        }
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Objects as files in a folder.
 
-use super::direct::DirectFile;
+use super::direct::{DirectFile, DirectReader};
 use super::{BlobEntry, BlobError, BlobKey, BlobStore, BlobWriter};
 use rustix::fs::{CWD, RenameFlags, renameat_with, syncfs};
 use std::collections::HashSet;
@@ -25,6 +25,8 @@ pub struct LocalBlobs(Arc<Folder>);
 #[derive(Debug)]
 struct Folder {
     root: PathBuf,
+    /// Whether somebody else may be writing to the folder, so that nothing in it is touched.
+    read_only: bool,
     /// Folders that this process made sure are durable.
     durable: Mutex<HashSet<PathBuf>>,
 }
@@ -38,6 +40,7 @@ impl LocalBlobs {
     pub fn open(root: &Path) -> Result<Self, BlobError> {
         let folder = Folder {
             root: root.to_owned(),
+            read_only: false,
             durable: Mutex::default(),
         };
         DirBuilder::new()
@@ -54,6 +57,22 @@ impl LocalBlobs {
         // relies on them, so they must survive a power loss.
         let sync = File::open(root).and_then(|folder| Ok(syncfs(folder)?));
         sync.map_err(|error| failed(root, error))?;
+        Ok(Self(Arc::new(folder)))
+    }
+
+    /// Opens a folder that is there to read from it, beside a process that may be writing to it: nothing in it is made,
+    /// changed or removed, and what would do so fails.
+    ///
+    /// # Errors
+    ///
+    /// When the folder can't be read.
+    pub fn open_read_only(root: &Path) -> Result<Self, BlobError> {
+        let folder = Folder {
+            root: root.to_owned(),
+            read_only: true,
+            durable: Mutex::default(),
+        };
+        folder.entries("")?;
         Ok(Self(Arc::new(folder)))
     }
 }
@@ -93,6 +112,11 @@ impl BlobStore for LocalBlobs {
         })
     }
 
+    fn stream(&self, key: &BlobKey) -> Result<Box<dyn io::Read + '_>, BlobError> {
+        let file = File::open(self.0.path(key)).map_err(|error| of_object(key, error))?;
+        Ok(Box::new(DirectReader::new(file)))
+    }
+
     fn size(&self, key: &BlobKey) -> Result<u64, BlobError> {
         fs::metadata(self.0.path(key))
             .map(|metadata| metadata.len())
@@ -106,6 +130,7 @@ impl BlobStore for LocalBlobs {
 
     fn delete(&self, key: &BlobKey) -> Result<(), BlobError> {
         let path = self.0.path(key);
+        self.0.check_writable(&path)?;
         match fs::remove_file(&path) {
             Ok(()) => sync_folder(folder_of(&path)),
             // It may have gone just now, with its folder not yet synced.
@@ -123,7 +148,15 @@ impl Folder {
         self.root.join(key.as_str())
     }
 
+    fn check_writable(&self, path: &Path) -> Result<(), BlobError> {
+        if self.read_only {
+            return Err(failed(path, io::ErrorKind::ReadOnlyFilesystem.into()));
+        }
+        Ok(())
+    }
+
     fn temporary_file(&self) -> Result<(PathBuf, File), BlobError> {
+        self.check_writable(&self.root)?;
         let path = self.root.join(TEMPORARY).join(Uuid::new_v4().simple().to_string());
         let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path);
         file.map_err(|error| failed(&path, error)).map(|file| (path, file))
@@ -319,6 +352,28 @@ mod tests {
         LocalBlobs::open(folder.path()).unwrap();
 
         assert_eq!(leftovers(), 0);
+    }
+
+    #[test]
+    fn a_folder_opened_to_read_from_is_left_as_it_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let writing = LocalBlobs::open(folder.path()).unwrap();
+        writing.put(&key("keys/a"), b"x").unwrap();
+        let mut writer = writing.create(&key("packs/x")).unwrap();
+
+        let reading = LocalBlobs::open_read_only(folder.path()).unwrap();
+        let refused = [
+            reading.put(&key("keys/b"), b"x"),
+            reading.create(&key("packs/y")).map(drop),
+            reading.delete(&key("keys/a")),
+        ];
+        writer.write(b"whole").unwrap();
+        writer.commit().unwrap();
+
+        assert!(refused.iter().all(Result::is_err), "{refused:?}");
+        assert_eq!(reading.size(&key("packs/x")).unwrap(), 5);
+        assert_eq!(reading.size(&key("keys/a")).unwrap(), 1);
+        assert!(LocalBlobs::open_read_only(&folder.path().join("gone")).is_err());
     }
 
     #[test]

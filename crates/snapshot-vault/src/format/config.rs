@@ -49,6 +49,11 @@ impl Config {
     }
 }
 
+/// Checks the stored bytes without the key.
+pub(crate) fn check_stored(bytes: &[u8]) -> Result<(), Flaw> {
+    Config::decode_unchecked(bytes).map(drop)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -56,6 +56,18 @@ pub(crate) fn decode(
     Ok(key)
 }
 
+/// Checks the stored bytes without the key.
+pub(crate) fn check_stored(bytes: &[u8], domain: DomainId) -> Result<(), Flaw> {
+    let mut fields = checked(bytes, MAGIC)?;
+    fields.zeros::<4>()?;
+    let _vault: [u8; 16] = fields.array()?;
+    if DomainId::from_bytes(fields.array()?) != domain {
+        return Err(Flaw::Bytes("it belongs to another domain"));
+    }
+    fields.bytes(NONCE_BYTES + 32 + TAG_BYTES)?;
+    fields.end()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

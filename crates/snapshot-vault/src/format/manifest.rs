@@ -58,15 +58,8 @@ impl Manifest {
     }
 
     pub(crate) fn decode(bytes: &[u8], domain: DomainId, id: ManifestId, key: &SealKey) -> Result<Self, Flaw> {
-        let mut fields = checked(bytes, MAGIC)?;
-        let nonce = fields.array()?;
-        if DomainId::from_bytes(fields.array()?) != domain || ManifestId::from_bytes(fields.array()?) != id {
-            return Err(Flaw::Bytes("it is another copy's manifest"));
-        }
-        let sealed_len = usize::try_from(fields.u64()?).map_err(|_| Flaw::Bytes("its length is impossible"))?;
-        let sealed = fields.bytes(sealed_len)?;
-        fields.end()?;
-        let mut body = vec![0; sealed_len.checked_sub(TAG_BYTES).ok_or(Flaw::Bytes("too short"))?];
+        let (nonce, sealed) = outside(bytes, domain, id)?;
+        let mut body = vec![0; sealed.len().checked_sub(TAG_BYTES).ok_or(Flaw::Bytes("too short"))?];
         key.open(nonce, &bytes[..HEADER_BYTES], sealed, &mut body)
             .map_err(|_| Flaw::Bytes("its domain's key does not open it"))?;
         Self::decode_body(&body)
@@ -95,6 +88,24 @@ impl Manifest {
             metadata,
         })
     }
+}
+
+/// Checks the stored bytes without the key.
+pub(crate) fn check_stored(bytes: &[u8], domain: DomainId, id: ManifestId) -> Result<(), Flaw> {
+    outside(bytes, domain, id).map(drop)
+}
+
+/// The nonce and the sealed body of a manifest under its name.
+fn outside(bytes: &[u8], domain: DomainId, id: ManifestId) -> Result<([u8; NONCE_BYTES], &[u8]), Flaw> {
+    let mut fields = checked(bytes, MAGIC)?;
+    let nonce = fields.array()?;
+    if DomainId::from_bytes(fields.array()?) != domain || ManifestId::from_bytes(fields.array()?) != id {
+        return Err(Flaw::Bytes("it is another copy's manifest"));
+    }
+    let sealed_len = usize::try_from(fields.u64()?).map_err(|_| Flaw::Bytes("its length is impossible"))?;
+    let sealed = fields.bytes(sealed_len)?;
+    fields.end()?;
+    Ok((nonce, sealed))
 }
 
 #[cfg(test)]

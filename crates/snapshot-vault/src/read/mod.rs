@@ -13,8 +13,10 @@ use crate::error::VaultError;
 use crate::format::manifest::Manifest;
 use crate::format::page::{self, MAX_PAGE_BYTES, Page};
 use crate::format::{Flaw, names};
+use crate::geometry::Geometry;
 use crate::hash::ChunkHash;
 use crate::id::{ChunkSize, DomainId, ManifestId};
+use crate::key::DomainKeys;
 use std::io;
 use std::ops::Range;
 use std::sync::Arc;
@@ -137,7 +139,11 @@ impl StoredCopy {
         };
         let entries = self.page_entries(page, hash, buffers)?;
         self.read_chunks(page, &entries, 0..entries.len(), buffers, sink)?;
+        Ok(self.part_of_digest(page, &entries))
+    }
 
+    /// What a page whose entries are these adds to the digest.
+    pub(crate) fn part_of_digest(&self, page: u64, entries: &Page) -> PageRead {
         let tail = self
             .core
             .manifest
@@ -157,7 +163,7 @@ impl StoredCopy {
             .enumerate()
             .map(|(i, entry)| entry.unwrap_or_else(|| zero_hash(i)))
             .collect();
-        Ok(PageRead::of(page, &hashes))
+        PageRead::of(page, &hashes)
     }
 
     /// Fills `buffer` with the content from `offset` on, every chunk checked. Fastest in pieces of a mebibyte or more.
@@ -192,6 +198,14 @@ impl StoredCopy {
     /// Checks the digest of the whole content while its pages are read, in any order, by any number of threads.
     pub fn verifier(&self) -> Verifier {
         Verifier::new(self)
+    }
+
+    pub(crate) fn geometry(&self) -> Geometry {
+        self.core.manifest.geometry
+    }
+
+    pub(crate) fn keys(&self) -> &DomainKeys {
+        &self.domain.core.keys
     }
 
     pub(crate) fn page_hash(&self, page: u64) -> Option<ChunkHash> {

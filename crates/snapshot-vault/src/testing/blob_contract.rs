@@ -15,6 +15,7 @@ macro_rules! blob_store_contract {
             discards_what_is_not_committed,
             never_writes_a_name_twice,
             lets_only_one_of_two_racing_writers_win,
+            streams_an_object_from_its_beginning_to_its_end,
             tells_a_missing_object_from_a_short_one,
             lists_all_objects_in_order,
             stops_a_listing_when_told_to,
@@ -147,6 +148,27 @@ pub fn lets_only_one_of_two_racing_writers_win(store: &impl BlobStore) {
 
         assert_eq!(winners, whole(store, &name));
     }
+}
+
+/// An object of some megabytes and an empty one.
+///
+/// # Panics
+///
+/// When the promise is broken.
+pub fn streams_an_object_from_its_beginning_to_its_end(store: &impl BlobStore) {
+    let bytes: Vec<u8> = (0..251).cycle().take((5 << 20) + 7).collect();
+    store.put(&key("a/long"), &bytes).expect("put");
+    store.put(&key("a/empty"), b"").expect("put");
+    let streamed = |name: &str| {
+        let mut read = Vec::new();
+        let mut stream = store.stream(&key(name)).expect("the object is there");
+        stream.read_to_end(&mut read).expect("the object can be read");
+        read
+    };
+
+    assert!(streamed("a/long") == bytes);
+    assert_eq!(streamed("a/empty"), b"");
+    assert!(matches!(store.stream(&key("a/c")), Err(BlobError::NotFound { .. })));
 }
 
 /// # Panics

@@ -9,3 +9,4 @@ mod fixture;
 mod misuse;
 mod round_trip;
 mod support;
+mod verify;

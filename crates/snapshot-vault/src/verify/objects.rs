@@ -1,0 +1,160 @@
+//! The small objects: the vault's description, keys of domains, manifests.
+
+use super::Check;
+use crate::blob::{BlobEntry, BlobError, BlobKey};
+use crate::domain::Domain;
+use crate::error::VaultError;
+use crate::format::{Flaw, config, domain_key, manifest, names};
+use crate::id::{ChunkSize, DomainId, ManifestId};
+use crate::key::DomainKeys;
+use crate::read::StoredCopy;
+use crate::vault::Vault;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::ControlFlow;
+
+/// The domains of a vault, as far as their keys open.
+pub(super) struct Domains {
+    chunk_size: ChunkSize,
+    /// The damage by which a domain's copies are lost, where its key does not open.
+    domains: BTreeMap<DomainId, Result<Domain, usize>>,
+}
+
+impl Domains {
+    pub(super) fn opened(&self, id: DomainId) -> Option<(&DomainKeys, ChunkSize)> {
+        let domain = self.domains.get(&id)?.as_ref().ok()?;
+        Some((&domain.core.keys, self.chunk_size))
+    }
+}
+
+impl Check<'_> {
+    /// The names of all copies.
+    pub(super) fn list_manifests(&self) -> Result<Vec<(DomainId, ManifestId)>, VaultError> {
+        let mut manifests = Vec::new();
+        self.blobs.list(names::MANIFESTS, &mut |entry: BlobEntry| {
+            match names::manifest_of(&entry.key) {
+                Some(ids) => manifests.push(ids),
+                None => log::warn!("{} is no manifest", entry.key),
+            }
+            ControlFlow::Continue(())
+        })?;
+        Ok(manifests)
+    }
+
+    /// Checks the objects beside the packs without any key.
+    pub(super) fn stored_objects(&self, manifests: &[(DomainId, ManifestId)]) -> Result<(), VaultError> {
+        match self.object(&names::config())? {
+            Some(bytes) => self.note(&names::config(), config::check_stored(&bytes)),
+            None => return Err(VaultError::NotAVault),
+        }
+        for domain in self.list_keys(manifests)? {
+            let name = names::domain_key(domain);
+            if let Some(bytes) = self.object(&name)? {
+                self.note(&name, domain_key::check_stored(&bytes, domain));
+            } else if manifests.iter().any(|(owner, _)| *owner == domain) {
+                self.note(&name, Err(Flaw::Bytes("it is gone, and its copies are still there")));
+            }
+        }
+        for (domain, id) in manifests {
+            let name = names::manifest(*domain, *id);
+            if let Some(bytes) = self.object(&name)? {
+                self.note(&name, manifest::check_stored(&bytes, *domain, *id));
+                self.findings().checked.copies += 1;
+            }
+        }
+        Ok(())
+    }
+
+    /// Opens the keys of all domains.
+    pub(super) fn domains(&self, vault: &Vault, manifests: &[(DomainId, ManifestId)]) -> Result<Domains, VaultError> {
+        let mut domains = BTreeMap::new();
+        for id in self.list_keys(manifests)? {
+            let domain = match vault.domain(id) {
+                Ok(domain) => Ok(domain),
+                Err(error) => {
+                    let (object, reason) = damage(error)?;
+                    Err(self.findings().object(&object, reason))
+                }
+            };
+            domains.insert(id, domain);
+        }
+        Ok(Domains {
+            chunk_size: vault.chunk_size(),
+            domains,
+        })
+    }
+
+    /// Opens a copy; `None` when it is damaged, which is noted, or gone by now.
+    pub(super) fn open_copy(
+        &self,
+        domains: &Domains,
+        domain: DomainId,
+        id: ManifestId,
+    ) -> Result<Option<StoredCopy>, VaultError> {
+        let everything = 0..u64::MAX;
+        let opened = match domains.domains.get(&domain) {
+            Some(Ok(opened)) => opened.open_manifest(id),
+            Some(Err(damage)) => {
+                self.findings().lost(*damage, domain, id, everything);
+                return Ok(None);
+            }
+            None => return Ok(None),
+        };
+        self.findings().checked.copies += 1;
+        match opened {
+            Ok(copy) => Ok(Some(copy)),
+            Err(VaultError::ManifestNotFound(_)) => {
+                self.findings().checked.copies -= 1;
+                Ok(None)
+            }
+            Err(error) => {
+                let (object, reason) = damage(error)?;
+                let mut findings = self.findings();
+                let damage = findings.object(&object, reason);
+                findings.lost(damage, domain, id, everything);
+                Ok(None)
+            }
+        }
+    }
+
+    /// Domains that have a key, or should have one.
+    fn list_keys(&self, manifests: &[(DomainId, ManifestId)]) -> Result<BTreeSet<DomainId>, VaultError> {
+        let mut domains: BTreeSet<DomainId> = manifests.iter().map(|(domain, _)| *domain).collect();
+        self.blobs.list(names::DOMAIN_KEYS, &mut |entry: BlobEntry| {
+            domains.extend(names::uuid_of(&entry.key).map(DomainId::new));
+            ControlFlow::Continue(())
+        })?;
+        Ok(domains)
+    }
+
+    /// An object's bytes; `None` when it is not there. What the disk does not give back is noted, and is nothing.
+    fn object(&self, name: &BlobKey) -> Result<Option<Vec<u8>>, VaultError> {
+        let read = || {
+            let size = usize::try_from(self.blobs.size(name)?).unwrap_or(usize::MAX);
+            let mut bytes = vec![0; size];
+            self.blobs.read(name, 0, &mut bytes)?;
+            Ok(bytes)
+        };
+        match read() {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(BlobError::NotFound { .. }) => Ok(None),
+            // Its checks then say that it is too short.
+            Err(BlobError::Short { .. } | BlobError::Io { .. }) => Ok(Some(Vec::new())),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn note(&self, object: &BlobKey, outcome: Result<(), Flaw>) {
+        if let Err(flaw) = outcome {
+            self.findings().object(object.as_str(), flaw.reason());
+        }
+    }
+}
+
+/// What is damaged, when it is that by which something failed.
+pub(super) fn damage(error: VaultError) -> Result<(String, &'static str), VaultError> {
+    match error {
+        VaultError::Damaged { object, reason, .. } => Ok((object, reason)),
+        VaultError::UnsupportedVersion { object, version } => Ok((object, Flaw::Version(version).reason())),
+        other => Err(other),
+    }
+}

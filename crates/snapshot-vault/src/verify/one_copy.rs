@@ -1,0 +1,156 @@
+//! One copy, read as a restore reads it.
+
+use super::Check;
+use super::copies::{NO_CHUNKS, NO_DIGEST};
+use super::objects::damage;
+use super::packs::StoredPack;
+use crate::PAGE_CHUNKS;
+use crate::codec::Expected;
+use crate::error::VaultError;
+use crate::format::names;
+use crate::format::pack::FooterEntry;
+use crate::found::FoundChunks;
+use crate::hash::ChunkId;
+use crate::index::Location;
+use crate::read::{ReadBuffers, StoredCopy, Verifier};
+use std::ops::Range;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+/// What the chunks of a page that are looked for take in memory.
+const PAGE_BYTES: usize = 2 * size_of::<(ChunkId, Option<Location>)>() * 256;
+
+/// What is lost: the object and what is wrong with it, and the bytes of the content.
+type Lost = Vec<((String, &'static str), Range<u64>)>;
+
+impl Check<'_> {
+    /// Reads all chunks of a copy, a group of pages at a time: as many as the memory takes the places of.
+    pub(super) fn one_copy(
+        &self,
+        copy: &StoredCopy,
+        packs: &[StoredPack],
+        found: &FoundChunks,
+    ) -> Result<(), VaultError> {
+        let at_once = (self.options.memory_bytes / PAGE_BYTES).max(1);
+        self.pace
+            .expect(copy.data_pages().map(|page| len(&copy.page_span(page))).sum());
+        self.findings().checked.packs = packs.len() as u64;
+        let verifier = copy.verifier();
+        let mut pages = copy.data_pages();
+        let mut all_lost = Lost::new();
+        loop {
+            let group: Vec<u64> = pages.by_ref().take(at_once).collect();
+            if group.is_empty() {
+                break;
+            }
+            self.find(copy, &group, packs, found)?;
+            all_lost.extend(self.read_group(copy, &group, &verifier)?);
+        }
+        let (domain, id) = (copy.domain_id(), copy.manifest_id());
+        if !self.is_there(domain, id)? {
+            return Ok(());
+        }
+        let manifest = names::manifest(domain, id);
+        if all_lost.is_empty() && verifier.finish().is_err() {
+            all_lost.push(((manifest.to_string(), NO_DIGEST), 0..copy.size_bytes()));
+        }
+        let mut findings = self.findings();
+        all_lost.sort_unstable_by_key(|(_, range)| range.start);
+        for ((object, reason), range) in all_lost {
+            // What no pack holds has no object that could be named but the one that needs it.
+            let damage = if object.starts_with(names::PACKS) || object == manifest.as_str() {
+                findings.object(&object, reason)
+            } else {
+                findings.object(manifest.as_str(), NO_CHUNKS)
+            };
+            findings.lost(damage, domain, id, range);
+        }
+        Ok(())
+    }
+
+    /// Finds the places of these pages and all their chunks.
+    fn find(
+        &self,
+        copy: &StoredCopy,
+        group: &[u64],
+        packs: &[StoredPack],
+        found: &FoundChunks,
+    ) -> Result<(), VaultError> {
+        let look = || {
+            self.scan(packs, |pack, entries| {
+                found.in_pack(pack, entries.iter().map(FooterEntry::for_index));
+            })
+        };
+        let hashes = group.iter().filter_map(|page| Some((*page, copy.page_hash(*page)?)));
+        found.look_for(hashes.clone().map(|(_, hash)| Expected::page(copy.keys(), hash).id));
+        look()?;
+        let mut buffers = ReadBuffers::default();
+        for (page, hash) in hashes {
+            // A page that is lost is told when its chunks are read.
+            if let Ok(entries) = copy.page_entries(page, hash, &mut buffers) {
+                let chunks = entries.iter().flatten().map(|hash| copy.keys().chunk_id(hash));
+                found.also_look_for(chunks);
+            }
+        }
+        look()
+    }
+
+    fn read_group(&self, copy: &StoredCopy, group: &[u64], verifier: &Verifier) -> Result<Lost, VaultError> {
+        let lost: Mutex<Lost> = Mutex::default();
+        let next = AtomicUsize::new(0);
+        self.in_parallel(group.len(), || {
+            let mut buffers = ReadBuffers::default();
+            while let Some(page) = group.get(next.fetch_add(1, Ordering::Relaxed)) {
+                let (mut chunks, mut bytes) = (0, 0);
+                let read = copy.read_page(*page, &mut buffers, &mut |_, chunk| {
+                    chunks += 1;
+                    bytes += chunk.len() as u64;
+                    Ok(())
+                });
+                let lost_here = match read {
+                    Ok(read) => {
+                        verifier.page_read(&read);
+                        Lost::new()
+                    }
+                    Err(error) => {
+                        damage(error)?;
+                        lost_chunks(copy, *page, &mut buffers)?
+                    }
+                };
+                lost.lock().unwrap_or_else(PoisonError::into_inner).extend(lost_here);
+                let mut findings = self.findings();
+                findings.checked.records += 1 + chunks;
+                findings.checked.stored_bytes += bytes;
+                drop(findings);
+                self.pace.advance(len(&copy.page_span(*page)));
+            }
+            Ok(())
+        })?;
+        Ok(lost.into_inner().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// Which chunks of a page can't be read, one by one: reading the page stops at the first of them.
+fn lost_chunks(copy: &StoredCopy, page: u64, buffers: &mut ReadBuffers) -> Result<Lost, VaultError> {
+    let span = copy.page_span(page);
+    let first = page * PAGE_CHUNKS;
+    let mut bytes = vec![0; copy.chunk_size().as_usize()];
+    let mut lost = Lost::new();
+    for chunk in first..first + copy.geometry().chunks_in_page(page) as u64 {
+        let range = copy.geometry().chunk_span(chunk);
+        let room = usize::try_from(len(&range)).expect("a chunk is at most 4 MiB");
+        let Err(error) = copy.read_at(range.start, &mut bytes[..room], buffers) else {
+            continue;
+        };
+        let is_whole_page = matches!(&error, VaultError::Damaged { range, .. } if *range == span);
+        lost.push((damage(error)?, if is_whole_page { span.clone() } else { range }));
+        if is_whole_page {
+            break;
+        }
+    }
+    Ok(lost)
+}
+
+fn len(range: &Range<u64>) -> u64 {
+    range.end - range.start
+}
