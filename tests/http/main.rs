@@ -18,6 +18,8 @@ mod samples;
 mod service;
 mod settings;
 mod stop;
+mod tasks;
 mod update;
 mod volumes;
 mod wire;
+mod zones;

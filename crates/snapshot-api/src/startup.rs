@@ -8,7 +8,7 @@ use snapshot_api::{Api, ApiSettings, Health, Transfers};
 use snapshot_domain::{
     InstanceId, Name, Result as DomainResult,
     ports::PackRepository,
-    use_case::{AccessService, SnapshotService, TaskService, VolumeService},
+    use_case::{AccessService, SnapshotService, TaskReader, TaskService, VolumeService},
 };
 use snapshot_mover::{Runner, RunnerOptions, VaultCatalog, VaultContent, VolumeFolder};
 use snapshot_store::{Store, StoreOptions};
@@ -205,6 +205,7 @@ impl Parts {
         Api {
             snapshots: self.snapshots(),
             volumes: self.volumes(),
+            tasks: TaskReader::new(Arc::new(self.store.clone())),
             access: access(&self.store),
             ids: Arc::new(RandomIds),
             health: Arc::new(StoreHealth(self.store.clone())),
@@ -212,6 +213,7 @@ impl Parts {
             transfers: Transfers::at_most(settings.limits.transfers.get()),
             settings: ApiSettings {
                 zone: settings.zone.clone(),
+                zones: settings.zones.clone(),
                 json_limit_bytes: settings.limits.json_body_bytes,
                 stalled_body: settings.limits.stalled_body,
                 reads_are_short: self.store.reads_are_short(),

@@ -26,7 +26,7 @@ use snapshot_domain::{
         InMemorySnapshotBytes, InMemoryStore, InMemoryVolumes, ManualClock, MockReadAt, MockSnapshotBytes,
         MockSnapshotRepository, MockStagedWrite, MockVolumeBytes, SequentialIds, a_snapshot, a_volume, an_organization,
     },
-    use_case::{AccessService, SnapshotService, VolumeService},
+    use_case::{AccessService, SnapshotService, TaskReader, VolumeService},
 };
 
 const MIB: u64 = 1 << 20;
@@ -77,6 +77,7 @@ impl House {
                 clock,
                 ids.clone(),
             ),
+            tasks: TaskReader::new(Arc::new(self.store.clone())),
             access: access(&self.store),
             ids,
             health: Arc::new(Sick),
@@ -84,6 +85,7 @@ impl House {
             transfers: Transfers::at_most(1),
             settings: ApiSettings {
                 zone: "local-1".to_owned(),
+                zones: Vec::new(),
                 json_limit_bytes: 1024,
                 stalled_body: Duration::from_millis(50),
                 reads_are_short: true,

@@ -1,7 +1,12 @@
-//! Snapshots and volumes as clients see them. Structs of their own, so that a change inside never changes the API.
+//! Snapshots, volumes and tasks as clients see them. Structs of their own, so that a change inside never changes the API.
 
 use serde::Serialize;
-use snapshot_domain::{OrganizationId, Snapshot, SnapshotState, Tag, Tags, Volume, VolumeState, use_case::Tracked};
+use snapshot_domain::{
+    OrganizationId, Snapshot, SnapshotState, Tag, Tags, Task, TaskState, Timestamp, Volume, VolumeState, Work,
+    use_case::Tracked,
+};
+
+use super::generation::Generation;
 
 /// A snapshot.
 #[derive(Debug, Serialize)]
@@ -56,16 +61,45 @@ pub(super) struct VolumeBody {
     progress: Option<u8>,
 }
 
-/// `{"snapshot": …}`
+/// A task.
+#[derive(Debug, Serialize)]
+pub(super) struct TaskBody {
+    id: String,
+    /// What is done: a sentence without a full stop.
+    description: String,
+    /// Percent.
+    progress: u8,
+    status: &'static str,
+    /// When it was asked for.
+    started_at: String,
+    terminated_at: Option<String>,
+    /// Where it was asked for.
+    href_from: String,
+    /// What it works on; nothing where it removes something.
+    href_result: Option<String>,
+    zone: String,
+}
+
+/// `{"snapshot": …}`, with its task where that is told.
 #[derive(Debug, Serialize)]
 pub(super) struct OneSnapshot {
     snapshot: SnapshotBody,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    task: Option<TaskBody>,
 }
 
-/// `{"volume": …}`
+/// `{"volume": …}`, with its task where that is told.
 #[derive(Debug, Serialize)]
 pub(super) struct OneVolume {
     volume: VolumeBody,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    task: Option<TaskBody>,
+}
+
+/// `{"task": …}`
+#[derive(Debug, Serialize)]
+pub(super) struct OneTask {
+    task: TaskBody,
 }
 
 impl OneSnapshot {
@@ -73,7 +107,14 @@ impl OneSnapshot {
     pub(super) fn new(snapshot: &Tracked<Snapshot>, zone: &str) -> Self {
         Self {
             snapshot: SnapshotBody::new(snapshot, zone),
+            task: None,
         }
+    }
+
+    /// Tells of the task that works on it too.
+    pub(super) fn with(self, task: &Task, generation: &Generation) -> Self {
+        let task = Some(TaskBody::new(task, generation));
+        Self { task, ..self }
     }
 }
 
@@ -82,6 +123,22 @@ impl OneVolume {
     pub(super) fn new(volume: &Tracked<Volume>, zone: &str) -> Self {
         Self {
             volume: VolumeBody::new(volume, zone),
+            task: None,
+        }
+    }
+
+    /// Tells of the task that works on it too.
+    pub(super) fn with(self, task: &Task, generation: &Generation) -> Self {
+        let task = Some(TaskBody::new(task, generation));
+        Self { task, ..self }
+    }
+}
+
+impl OneTask {
+    /// Presents a task.
+    pub(super) fn new(task: &Task, generation: &Generation) -> Self {
+        Self {
+            task: TaskBody::new(task, generation),
         }
     }
 }
@@ -146,6 +203,61 @@ impl VolumeBody {
             error_reason,
             progress: progress.map(snapshot_domain::Progress::percent),
         }
+    }
+}
+
+impl TaskBody {
+    fn new(task: &Task, generation: &Generation) -> Self {
+        let (description, from, result) = match task.work() {
+            Work::Capture { snapshot, volume, .. } => (
+                format!("Copy volume {volume} into snapshot {snapshot}"),
+                "/snapshots".to_owned(),
+                Some(format!("/snapshots/{snapshot}")),
+            ),
+            Work::Restore { volume, source } => (
+                format!("Fill volume {volume} from snapshot {}", source.snapshot),
+                "/volumes".to_owned(),
+                Some(format!("/volumes/{volume}")),
+            ),
+            Work::EraseVolume { volume } => (
+                format!("Remove the bytes of volume {volume}"),
+                format!("/volumes/{volume}"),
+                None,
+            ),
+            Work::ForgetSnapshot { snapshot, .. } => (
+                format!("Remove the bytes of snapshot {snapshot}"),
+                format!("/snapshots/{snapshot}"),
+                None,
+            ),
+        };
+        let progress = match task.state() {
+            // Removing something has no bytes to count.
+            TaskState::Succeeded => 100,
+            _ => task.progress().percent(),
+        };
+        Self {
+            id: task.id().to_string(),
+            description,
+            progress,
+            status: status(task),
+            started_at: task.created_at().to_string(),
+            terminated_at: task.ended_at().as_ref().map(Timestamp::to_string),
+            href_from: generation.path(&from),
+            href_result: result.map(|path| generation.path(&path)),
+            zone: generation.zone().to_owned(),
+        }
+    }
+}
+
+/// The words for where a task is that clients know.
+const fn status(task: &Task) -> &'static str {
+    match task.state() {
+        TaskState::Pending if task.epoch() == 0 => "pending",
+        // Somebody had begun, and could not go on.
+        TaskState::Pending => "retry",
+        TaskState::Running { .. } => "started",
+        TaskState::Succeeded => "success",
+        TaskState::Failed | TaskState::Cancelled => "failure",
     }
 }
 

@@ -236,7 +236,7 @@ const fn resource_name(resource: Resource) -> &'static str {
         Resource::Volume => "instance_volume",
         Resource::Organization => "organization",
         Resource::Token => "token",
-        Resource::Task => "task",
+        Resource::Task => "instance_task",
     }
 }
 

@@ -19,6 +19,7 @@ use super::{
     blocking::{on_pool, read_rows},
     error::ApiError,
     field::{self, Fields},
+    generation::Generation,
     request_id,
 };
 
@@ -31,7 +32,7 @@ const BATCH_ITEMS: u32 = 200;
 
 /// Something that there are lists of.
 pub(super) trait Listed: Sized + Send + 'static {
-    /// What a list of it is called: the key in the body, and the path with a slash before it.
+    /// What a list of it is called: the key in the body, and the end of the path.
     const NAME: &'static str;
     /// The parameters that narrow a list.
     const FILTERS: &'static [&'static str];
@@ -64,15 +65,16 @@ pub(super) async fn answer<T: Listed>(
     caller: &Caller,
     request: &HttpRequest,
 ) -> Result<HttpResponse, ApiError> {
+    let generation = Generation::of(api, request);
     let mut fields = Fields::of_query(request.query_string())?;
     let filters = repeated_filters::<T>(&fields);
-    let page = page(&mut fields);
+    let page = page(&mut fields, &generation);
     let scope = scope(&mut fields, caller);
     let query = T::query(&mut fields, scope);
     let (page, query) = fields.finish(page.zip(query))?;
     match page {
-        Some(page) => answer_page::<T>(api, query, page, &filters).await,
-        None => answer_whole::<T>(api, query, request_id::of(request)).await,
+        Some(page) => answer_page::<T>(api, query, page, &filters, generation).await,
+        None => answer_whole::<T>(api, query, request_id::of(request), generation).await,
     }
 }
 
@@ -98,11 +100,11 @@ struct Page {
 }
 
 #[expect(clippy::option_option, reason = "no page and a wrong page are two different things")]
-fn page(fields: &mut Fields) -> Option<Option<Page>> {
+fn page(fields: &mut Fields, generation: &Generation) -> Option<Option<Page>> {
     let number = fields.optional("page", field::count_up_to(u64::MAX));
     let per_page = fields.optional("per_page", field::count_up_to(MOST_PER_PAGE));
     Some(match (number?, per_page?) {
-        (None, None) => None,
+        (None, None) if matches!(generation, Generation::Original { .. }) => None,
         (number, per_page) => Some(Page {
             number: number.unwrap_or(1),
             per_page: per_page.unwrap_or(DEFAULT_PER_PAGE),
@@ -115,7 +117,9 @@ async fn answer_page<T: Listed>(
     query: T::Query,
     page: Page,
     filters: &str,
+    generation: Generation,
 ) -> Result<HttpResponse, ApiError> {
+    let path = generation.path(&format!("/{}", T::NAME));
     let (total, json) = read_rows(api, move |api| {
         let total = T::count(api, &query)?;
         let skip = (page.number - 1).saturating_mul(page.per_page);
@@ -134,14 +138,14 @@ async fn answer_page<T: Listed>(
             Vec::new()
         };
         let mut json = Json::<T>::begin();
-        json.add(&items, &api.settings.zone);
+        json.add(&items, generation.zone());
         Ok((total, json.end()))
     })
     .await?;
     Ok(HttpResponse::Ok()
         .content_type(ContentType::json())
         .insert_header((TOTAL_COUNT, HeaderValue::from(total)))
-        .insert_header((LINK, links(T::NAME, page, total, filters)))
+        .insert_header((LINK, links(&path, page, total, filters)))
         .body(json))
 }
 
@@ -149,6 +153,7 @@ async fn answer_whole<T: Listed>(
     api: &Data<Api>,
     query: T::Query,
     request: RequestId,
+    generation: Generation,
 ) -> Result<HttpResponse, ApiError> {
     let whole = query.clone();
     let (total, first) = read_rows(api, move |api| {
@@ -163,7 +168,7 @@ async fn answer_whole<T: Listed>(
     })
     .await?;
     let mut json = Json::<T>::begin();
-    json.add(&first, &api.settings.zone);
+    json.add(&first, generation.zone());
     let next = next_cursor(&first);
     let mut answer = HttpResponse::Ok();
     answer
@@ -176,6 +181,7 @@ async fn answer_whole<T: Listed>(
         api: api.clone(),
         query,
         request,
+        generation,
         json,
         step: Step::Read(next),
     };
@@ -187,6 +193,7 @@ struct Whole<T: Listed> {
     api: Data<Api>,
     query: T::Query,
     request: RequestId,
+    generation: Generation,
     json: Json<T>,
     step: Step<T::Cursor>,
 }
@@ -213,7 +220,7 @@ impl<T: Listed> Whole<T> {
         let read = on_pool(move || T::slice(&api, &query, Slice::after(after, BATCH_ITEMS)));
         let piece = match read.await {
             Ok(batch) => {
-                self.json.add(&batch, &self.api.settings.zone);
+                self.json.add(&batch, self.generation.zone());
                 if let Some(next) = next_cursor(&batch) {
                     self.step = Step::Read(next);
                 } else {
@@ -283,13 +290,13 @@ impl<T: Listed> Json<T> {
 }
 
 /// The links to the other pages.
-fn links(name: &str, page: Page, total: u64, filters: &str) -> String {
+fn links(path: &str, page: Page, total: u64, filters: &str) -> String {
     let last = total.div_ceil(page.per_page).max(1);
     let mut links = Vec::new();
     let mut link = |number: u64, rel: &str| {
         let per_page = page.per_page;
         links.push(format!(
-            "</{name}?page={number}&per_page={per_page}{filters}>; rel=\"{rel}\""
+            "<{path}?page={number}&per_page={per_page}{filters}>; rel=\"{rel}\""
         ));
     };
     if page.number > 1 {
@@ -335,7 +342,7 @@ mod tests {
     fn check(number: u64, total: u64, expected: &str) {
         let page = Page { number, per_page: 10 };
         assert_eq!(
-            links("snapshots", page, total, "&name=a%20b"),
+            links("/snapshots", page, total, "&name=a%20b"),
             expected.replace('+', "&name=a%20b")
         );
     }

@@ -8,6 +8,7 @@ mod download;
 mod edge;
 mod error;
 mod field;
+mod generation;
 mod json;
 mod list;
 mod range;
@@ -28,7 +29,7 @@ use actix_web::{
 use snapshot_domain::{
     Result,
     ports::IdSource,
-    use_case::{AccessService, SnapshotService, VolumeService},
+    use_case::{AccessService, SnapshotService, TaskReader, VolumeService},
 };
 
 pub use self::transfers::Transfers;
@@ -52,6 +53,8 @@ pub struct Api {
     pub snapshots: SnapshotService,
     /// What is done with volumes.
     pub volumes: VolumeService,
+    /// What is seen of tasks.
+    pub tasks: TaskReader,
     /// Who may call.
     pub access: AccessService,
     /// Names requests that bring no name of their own.
@@ -69,8 +72,10 @@ pub struct Api {
 /// What can be configured about HTTP.
 #[derive(Clone, Debug)]
 pub struct ApiSettings {
-    /// The zone that every resource is said to be in.
+    /// The zone that every resource is said to be in where the path names none.
     pub zone: String,
+    /// The zones that paths may name. Empty: any.
+    pub zones: Vec<String>,
     /// The largest JSON body that is taken, in bytes.
     pub json_limit_bytes: usize,
     /// How long a body may bring nothing new before the request is given up.

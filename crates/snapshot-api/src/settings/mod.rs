@@ -20,6 +20,8 @@ use self::secret::Secret;
 pub(crate) struct Settings {
     pub(crate) data_dir: PathBuf,
     pub(crate) zone: String,
+    /// Empty for any.
+    pub(crate) zones: Vec<String>,
     pub(crate) server: Server,
     pub(crate) limits: Limits,
     pub(crate) database: Database,

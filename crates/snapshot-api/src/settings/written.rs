@@ -17,6 +17,7 @@ use super::{
 pub(super) struct Written {
     data_dir: PathBuf,
     zone: String,
+    zones: String,
     server: WrittenServer,
     limits: WrittenLimits,
     database: WrittenDatabase,
@@ -86,7 +87,8 @@ impl Written {
     pub(super) fn checked(self) -> Result<Settings, SettingsError> {
         Ok(Settings {
             data_dir: not_empty_path("data_dir", self.data_dir)?,
-            zone: zone(self.zone)?,
+            zone: zone("zone", self.zone)?,
+            zones: zones(&self.zones)?,
             server: self.server.checked()?,
             limits: self.limits.checked()?,
             database: self.database.checked()?,
@@ -265,13 +267,21 @@ fn not_empty_path(key: &'static str, path: PathBuf) -> Result<PathBuf, SettingsE
     Ok(path)
 }
 
-fn zone(zone: String) -> Result<String, SettingsError> {
+fn zones(comma_separated: &str) -> Result<Vec<String>, SettingsError> {
+    let names = comma_separated.split(',').map(str::trim);
+    match comma_separated.trim() {
+        "" => Ok(Vec::new()),
+        _ => names.map(|name| zone("zones", name.to_owned())).collect(),
+    }
+}
+
+fn zone(key: &'static str, zone: String) -> Result<String, SettingsError> {
     let is_word = !zone.is_empty() && zone.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
     if is_word {
         Ok(zone)
     } else {
         Err(unusable(
-            "zone",
+            key,
             format!("must be of letters, digits and hyphens, and is {zone:?}"),
         ))
     }

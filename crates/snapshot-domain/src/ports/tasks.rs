@@ -1,6 +1,6 @@
 //! Where tasks are kept, and who works on which.
 
-use crate::{InstanceId, Lease, Progress, Result, SnapshotId, Task, TaskId, TaskOutcome, Timestamp, VolumeId};
+use crate::{InstanceId, Lease, Progress, Result, Scope, SnapshotId, Task, TaskId, TaskOutcome, Timestamp, VolumeId};
 
 /// Keeps tasks, and gives them to workers. New ones are stored together with what they work on, by the methods of the
 /// other repositories.
@@ -43,6 +43,13 @@ pub trait TaskQueue: Send + Sync {
     ///
     /// [`LeaseLost`](crate::Error::LeaseLost) unless the task runs under this lease.
     fn finish(&self, lease: &Lease, outcome: TaskOutcome, now: Timestamp) -> Result<()>;
+
+    /// The task, when it belongs to an organization of `scope`.
+    ///
+    /// # Errors
+    ///
+    /// [`NotFound`](crate::Error::NotFound) when there is none, or when it is somebody else's.
+    fn find(&self, scope: &Scope, id: TaskId) -> Result<Task>;
 
     /// The task.
     ///

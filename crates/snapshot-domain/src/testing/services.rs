@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{InMemorySnapshotBytes, InMemoryStore, InMemoryVolumes, ManualClock, SequentialIds, an_instance};
 use crate::{
     InstanceId,
-    use_case::{AccessService, SnapshotService, TaskService, VolumeService},
+    use_case::{AccessService, SnapshotService, TaskReader, TaskService, VolumeService},
 };
 
 /// All services over the same rows and bytes in memory, with a clock and ids that the test sets.
@@ -25,6 +25,8 @@ pub struct Services {
     pub snapshots: SnapshotService,
     /// What callers do with volumes.
     pub volumes: VolumeService,
+    /// What callers see of tasks.
+    pub tasks: TaskReader,
     /// Who may call.
     pub access: AccessService,
 }
@@ -56,6 +58,7 @@ impl Default for Services {
                 time.clone(),
                 names.clone(),
             ),
+            tasks: TaskReader::new(rows.clone()),
             access: AccessService::new(rows.clone(), rows, time, names),
             store,
             volume_bytes,

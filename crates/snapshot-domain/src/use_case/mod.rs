@@ -10,11 +10,11 @@ mod writes;
 
 pub use access::{AccessService, Bootstrap, NewToken};
 pub use snapshots::{CreateSnapshot, SnapshotService};
-pub use tasks::TaskService;
+pub use tasks::{TaskReader, TaskService};
 pub use volumes::{CreateVolume, RegisterVolume, RestoreVolume, VolumeService};
 pub use writes::VolumeWrite;
 
-use crate::{Error, Progress, Result};
+use crate::{Error, Progress, Result, Task};
 
 /// Something that may be worked on in the background, and how far that is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,6 +23,15 @@ pub struct Tracked<T> {
     pub item: T,
     /// How far the work on it is, while there is any.
     pub progress: Option<Progress>,
+}
+
+/// Something that was just recorded, and the task that will fill it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Begun<T> {
+    /// The thing itself.
+    pub item: T,
+    /// The task.
+    pub task: Task,
 }
 
 /// How often a change is decided anew when somebody else changed the same thing in the meantime. Each round somebody

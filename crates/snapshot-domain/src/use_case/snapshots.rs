@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use super::{Tracked, until_not_stale};
+use super::{Begun, Tracked, until_not_stale};
 use crate::{
     Caller, Name, NewSnapshot, OrganizationId, RequestId, Result, Snapshot, SnapshotChanges, SnapshotId, SnapshotState,
     Tags, Task, TaskId, VolumeId, Work,
@@ -62,7 +62,7 @@ impl SnapshotService {
     ///
     /// [`NotAllowed`](crate::Error::NotAllowed) when the organization, [`NotFound`](crate::Error::NotFound) when the
     /// volume is not the caller's; [`Conflict`](crate::Error::Conflict) when the volume can't be copied now.
-    pub fn create(&self, caller: &Caller, command: &CreateSnapshot, request: RequestId) -> Result<Snapshot> {
+    pub fn create(&self, caller: &Caller, command: &CreateSnapshot, request: RequestId) -> Result<Begun<Snapshot>> {
         caller.act_for(command.organization)?;
         let id = SnapshotId::new(self.ids.id());
         let task_id = TaskId::new(self.ids.id());
@@ -90,7 +90,7 @@ impl SnapshotService {
                 now,
             );
             self.snapshots.begin(&snapshot, &task, &volume)?;
-            Ok(snapshot)
+            Ok(Begun { item: snapshot, task })
         })
     }
 

@@ -1,13 +1,37 @@
-//! What workers do: take tasks, keep them, and end them together with what they worked on.
+//! What workers do: take tasks, keep them, and end them together with what they worked on. And what callers may read of
+//! it.
 
 use std::sync::Arc;
 
 use super::until_not_stale;
 use crate::{
-    Content, Error, InstanceId, Lease, OrganizationId, Progress, RequestId, Result, Snapshot, SnapshotEvent,
-    SnapshotId, Task, TaskOutcome, Volume, VolumeEvent, VolumeId,
+    Caller, Content, Error, InstanceId, Lease, OrganizationId, Progress, RequestId, Result, Snapshot, SnapshotEvent,
+    SnapshotId, Task, TaskId, TaskOutcome, Volume, VolumeEvent, VolumeId,
     ports::{Clock, Renewal, SnapshotRepository, TaskQueue, VolumeRepository},
 };
+
+/// What callers do with tasks: look how far they are.
+#[derive(Clone)]
+pub struct TaskReader {
+    tasks: Arc<dyn TaskQueue>,
+}
+
+impl TaskReader {
+    /// A reader of these tasks.
+    pub fn new(tasks: Arc<dyn TaskQueue>) -> Self {
+        Self { tasks }
+    }
+
+    /// One of the caller's tasks. A task belongs to the organization that asked for it, also when what it fills was
+    /// transferred since.
+    ///
+    /// # Errors
+    ///
+    /// [`NotFound`](Error::NotFound) when there is none, or when it is somebody else's.
+    pub fn get(&self, caller: &Caller, id: TaskId) -> Result<Task> {
+        self.tasks.find(&caller.scope(), id)
+    }
+}
 
 /// Everything that workers do with tasks, and with the snapshots and volumes that tasks are about.
 #[derive(Clone)]

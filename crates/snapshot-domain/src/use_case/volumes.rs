@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, path::PathBuf, sync::Arc};
 
-use super::{Tracked, until_not_stale};
+use super::{Begun, Tracked, until_not_stale};
 use crate::{
     Caller, Name, NewVolume, OrganizationId, RequestId, RestoreSource, Result, SnapshotId, Tags, Task, TaskId,
     Timestamp, Volume, VolumeChanges, VolumeEvent, VolumeId, VolumeLocation, VolumeSize, VolumeState, VolumeType, Work,
@@ -138,7 +138,7 @@ impl VolumeService {
     ///
     /// [`NotAllowed`](crate::Error::NotAllowed) when the organization, [`NotFound`](crate::Error::NotFound) when the
     /// snapshot is not the caller's; [`Conflict`](crate::Error::Conflict) unless the snapshot is `available`.
-    pub fn restore(&self, caller: &Caller, command: RestoreVolume, request: RequestId) -> Result<Volume> {
+    pub fn restore(&self, caller: &Caller, command: RestoreVolume, request: RequestId) -> Result<Begun<Volume>> {
         caller.act_for(command.organization)?;
         let snapshot = self.snapshots.find(&caller.scope(), command.snapshot)?;
         snapshot.readable()?;
@@ -170,7 +170,7 @@ impl VolumeService {
             now,
         );
         self.volumes.begin_restore(&volume, &task)?;
-        Ok(volume)
+        Ok(Begun { item: volume, task })
     }
 
     /// Makes a volume of an image or a device that stays where it is.

@@ -233,8 +233,8 @@ impl World {
         let created = self.services.snapshots.create(&caller, &command, a_request());
         let allowed = caller.act_for(command.organization).is_ok() && self.owns_volume(&caller, volume);
         assert!(created.is_err() || allowed);
-        if let Some(snapshot) = expect_callers_answer(created) {
-            self.snapshots.insert(snapshot.id(), command.organization);
+        if let Some(begun) = expect_callers_answer(created) {
+            self.snapshots.insert(begun.item.id(), command.organization);
         }
     }
 
@@ -297,8 +297,8 @@ impl World {
         let allowed = caller.act_for(organization).is_ok() && self.owns_snapshot(&caller, id);
         let is_whole = self.contents.contains_key(&id);
         assert_eq!(restored.is_ok(), allowed && is_whole);
-        if let Some(volume) = expect_callers_answer(restored) {
-            self.volumes.insert(volume.id(), organization);
+        if let Some(begun) = expect_callers_answer(restored) {
+            self.volumes.insert(begun.item.id(), organization);
         }
     }
 

@@ -127,7 +127,7 @@ fn a_snapshot_that_is_begun_anew_is_the_same_one() {
 
     let created = ports.into_snapshot_service().create(&caller, &command, a_request());
 
-    assert_eq!(created.unwrap().base_volume().id, volume.id());
+    assert_eq!(created.unwrap().item.base_volume().id, volume.id());
 }
 
 #[test]

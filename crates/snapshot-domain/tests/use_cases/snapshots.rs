@@ -4,6 +4,7 @@ use snapshot_domain::{
     OrganizationId, Progress, Resource, SnapshotChanges, SnapshotId, SnapshotState, TaskStateName, VolumeState, Work,
     ports::{Slice, SnapshotQuery, VolumeRepository},
     testing::{SequentialIds, a_caller_of, a_content, a_request, a_volume, moment, name, tags},
+    use_case::Begun,
 };
 
 use crate::story::{Story, assert_conflict, assert_not_allowed, assert_not_found, new_snapshot};
@@ -15,13 +16,13 @@ fn a_new_snapshot_is_being_copied_and_one_task_waits_to_do_it() {
     let request = a_request();
     let command = new_snapshot(&story.owner, volume.id());
 
-    let snapshot = story
+    let Begun { item: snapshot, task } = story
         .services
         .snapshots
         .create(&story.owner, &command, request)
         .unwrap();
 
-    let task = story.only_task();
+    assert_eq!(task, story.only_task());
     assert_eq!(snapshot, story.stored_snapshot(&snapshot));
     assert_eq!(snapshot.state(), &SnapshotState::Snapshotting);
     assert_eq!((snapshot.name(), snapshot.tags()), (&command.name, &command.tags));

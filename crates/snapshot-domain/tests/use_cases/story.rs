@@ -41,6 +41,7 @@ impl Story {
             .snapshots
             .create(&self.owner, &command, a_request())
             .unwrap()
+            .item
     }
 
     /// A whole snapshot of the owner.
@@ -60,6 +61,7 @@ impl Story {
             .volumes
             .restore(&self.owner, command, a_request())
             .unwrap()
+            .item
     }
 
     /// A worker takes the oldest task.

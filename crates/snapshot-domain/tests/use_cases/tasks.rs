@@ -1,9 +1,10 @@
 //! What workers do.
 
 use snapshot_domain::{
-    Progress, Resource, SnapshotChanges, SnapshotState, TaskOutcome, TaskStateName, VolumeChanges, VolumeState, Work,
+    Progress, Resource, SnapshotChanges, SnapshotState, TaskId, TaskOutcome, TaskStateName, VolumeChanges, VolumeState,
+    Work,
     ports::Renewal,
-    testing::{Services, a_caller_of, a_content, a_request, an_instance, name},
+    testing::{SequentialIds, Services, a_caller_of, a_content, a_request, an_instance, name},
 };
 
 use crate::story::{Story, assert_lease_lost, assert_not_found, new_snapshot};
@@ -269,11 +270,39 @@ fn a_copy_for_a_second_organization_is_sealed_with_that_ones_key() {
     story.available(&volume);
     let command = new_snapshot(&story.stranger, volume.id());
 
-    let snapshot = story.services.snapshots.create(&both, &command, a_request()).unwrap();
+    let begun = story.services.snapshots.create(&both, &command, a_request()).unwrap();
+    let snapshot = begun.item;
 
     assert_eq!(snapshot.domain(), story.stranger.organizations[0]);
     let work = *story.only_task().work();
     assert!(matches!(work, Work::Capture { domain, .. } if domain == snapshot.domain()));
     let parent = story.services.worker().parent_of(&volume, snapshot.domain()).unwrap();
     assert_eq!(parent, None);
+}
+
+#[test]
+fn a_task_is_seen_by_the_organization_that_asked_for_it_and_by_nobody_else() {
+    let story = Story::new();
+    let snapshot = story.copying(&story.volume());
+    let task = story.only_task();
+    let missing = TaskId::new(SequentialIds::nth_id(999));
+    let transfer = SnapshotChanges {
+        organization: Some(story.stranger.organizations[0]),
+        ..SnapshotChanges::default()
+    };
+    let both = a_caller_of(&[story.owner.organizations[0], story.stranger.organizations[0]]);
+    story
+        .services
+        .snapshots
+        .update(&both, snapshot.id(), &transfer)
+        .unwrap();
+    let tasks = &story.services.tasks;
+
+    assert_eq!(tasks.get(&story.owner, task.id()).unwrap(), task);
+    assert_not_found(
+        tasks.get(&story.stranger, task.id()),
+        Resource::Task,
+        task.id().as_uuid(),
+    );
+    assert_not_found(tasks.get(&story.owner, missing), Resource::Task, missing.as_uuid());
 }

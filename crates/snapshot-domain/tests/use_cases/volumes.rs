@@ -6,7 +6,7 @@ use snapshot_domain::{
     Progress, Resource, RestoreSource, SnapshotChanges, VolumeChanges, VolumeId, VolumeLocation, VolumeState, Work,
     ports::{Slice, VolumeBytes, VolumeQuery, VolumeRepository},
     testing::{SequentialIds, a_caller_of, a_request, a_volume, moment, name, size},
-    use_case::RegisterVolume,
+    use_case::{Begun, RegisterVolume},
 };
 
 use crate::story::{Story, assert_conflict, assert_not_allowed, assert_not_found, new_restore, new_volume};
@@ -45,9 +45,9 @@ fn a_restored_volume_waits_to_be_filled_and_has_the_snapshots_size() {
     let request = a_request();
     let command = new_restore(&story.owner, &snapshot);
 
-    let volume = story.services.volumes.restore(&story.owner, command, request).unwrap();
+    let Begun { item: volume, task } = story.services.volumes.restore(&story.owner, command, request).unwrap();
 
-    let task = story.only_task();
+    assert_eq!(task, story.only_task());
     assert_eq!(volume.state(), &VolumeState::Fetching);
     assert_eq!(
         (volume.size(), volume.base_snapshot()),

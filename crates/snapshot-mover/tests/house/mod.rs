@@ -189,7 +189,7 @@ impl Open {
             volume,
             tags: Tags::default(),
         };
-        let snapshot = self.snapshots.create(&self.caller, &command, request()).unwrap();
+        let snapshot = self.snapshots.create(&self.caller, &command, request()).unwrap().item;
         self.wake();
         snapshot.id()
     }
@@ -220,7 +220,7 @@ impl Open {
             volume_type: VolumeType::LocalSsd,
             tags: Tags::default(),
         };
-        let volume = self.volumes.restore(&self.caller, command, request()).unwrap();
+        let volume = self.volumes.restore(&self.caller, command, request()).unwrap().item;
         self.wake();
         self.settled_volume(volume.id())
     }

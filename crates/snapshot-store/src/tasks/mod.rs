@@ -7,7 +7,7 @@ use std::collections::HashMap;
 
 use diesel::prelude::*;
 use snapshot_domain::{
-    Error, InstanceId, Lease, Progress, Resource, Result, SnapshotId, Task, TaskId, TaskOutcome, TaskStateName,
+    Error, InstanceId, Lease, Progress, Resource, Result, Scope, SnapshotId, Task, TaskId, TaskOutcome, TaskStateName,
     Timestamp, VolumeId,
     ports::{Renewal, TaskQueue},
 };
@@ -115,6 +115,13 @@ impl TaskQueue for Store {
         self.write(move |connection| end(connection, &lease, outcome, now))
     }
 
+    fn find(&self, scope: &Scope, id: TaskId) -> Result<Task> {
+        match TaskQueue::get(self, id) {
+            Ok(task) if !scope.covers(task.organization()) => Err(not_found(id)),
+            result => result,
+        }
+    }
+
     fn get(&self, id: TaskId) -> Result<Task> {
         let key = id_column(id.as_uuid());
         let row = self.read(|connection| {
@@ -125,10 +132,7 @@ impl TaskQueue for Store {
                 .optional()?;
             Ok(row)
         })?;
-        let row: TaskRow = row.ok_or(Error::NotFound {
-            resource: Resource::Task,
-            id: id.as_uuid(),
-        })?;
+        let row: TaskRow = row.ok_or_else(|| not_found(id))?;
         row.try_into()
     }
 
@@ -174,6 +178,13 @@ impl TaskQueue for Store {
             }
         }
         Ok(latest.into_iter().collect())
+    }
+}
+
+const fn not_found(id: TaskId) -> Error {
+    Error::NotFound {
+        resource: Resource::Task,
+        id: id.as_uuid(),
     }
 }
 

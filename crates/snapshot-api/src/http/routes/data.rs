@@ -14,6 +14,7 @@ use crate::http::{
     caller::identify,
     download::{self, Source},
     error::ApiError,
+    generation::Generation,
     upload,
 };
 
@@ -57,5 +58,5 @@ pub(super) async fn write_volume(
     let id = volume_id(&request)?;
     let item = upload::receive(&api, caller, id, &request, payload).await?;
     let written = Tracked { item, progress: None };
-    Ok(HttpResponse::Ok().json(OneVolume::new(&written, &api.settings.zone)))
+    Ok(HttpResponse::Ok().json(OneVolume::new(&written, Generation::of(&api, &request).zone())))
 }

@@ -3,31 +3,42 @@
 mod data;
 mod health;
 mod snapshots;
+mod tasks;
 mod volumes;
 
 use actix_web::{
     HttpRequest, Resource, Route,
     guard::{Any, Get, Head},
+    middleware::from_fn,
     web::{self, ServiceConfig},
 };
-use snapshot_domain::{Resource as Kind, SnapshotId, VolumeId};
+use snapshot_domain::{Resource as Kind, SnapshotId, TaskId, VolumeId};
 use uuid::Uuid;
 
-use super::{error::ApiError, field::parse_uuid};
+use super::{error::ApiError, field::parse_uuid, generation};
 
 /// Puts the API behind its URLs.
 pub(super) fn routes(config: &mut ServiceConfig) {
     config
         .service(
+            web::scope(generation::PREFIX)
+                .wrap(from_fn(generation::only_zones_that_there_are))
+                .service(snapshot("GET, HEAD, PUT, PATCH, DELETE").route(web::patch().to(snapshots::update)))
+                .configure(both_generations),
+        )
+        .service(snapshot("GET, HEAD, PUT, DELETE"))
+        .configure(both_generations)
+        .service(resource("/healthz", "GET, HEAD").route(read().to(health::check)))
+        .default_service(web::route().to(no_such_route));
+}
+
+/// What is the same in both generations but for its prefix.
+fn both_generations(config: &mut ServiceConfig) {
+    config
+        .service(
             resource("/snapshots", "GET, HEAD, POST")
                 .route(read().to(snapshots::list))
                 .route(web::post().to(snapshots::create)),
-        )
-        .service(
-            resource("/snapshots/{id}", "GET, HEAD, PUT, DELETE")
-                .route(read().to(snapshots::get))
-                .route(web::put().to(snapshots::update))
-                .route(web::delete().to(snapshots::delete)),
         )
         .service(resource("/snapshots/{id}/data", "GET, HEAD").route(read().to(data::of_snapshot)))
         .service(
@@ -47,8 +58,15 @@ pub(super) fn routes(config: &mut ServiceConfig) {
                 .route(read().to(data::of_volume))
                 .route(web::put().to(data::write_volume)),
         )
-        .service(resource("/healthz", "GET, HEAD").route(read().to(health::check)))
-        .default_service(web::route().to(no_such_route));
+        .service(resource("/tasks/{id}", "GET, HEAD").route(read().to(tasks::get)));
+}
+
+/// One snapshot, but for the ways to change it that only one generation has.
+fn snapshot(allow: &'static str) -> Resource {
+    resource("/snapshots/{id}", allow)
+        .route(read().to(snapshots::get))
+        .route(web::put().to(snapshots::update))
+        .route(web::delete().to(snapshots::delete))
 }
 
 /// A URL that answers other methods than `allow` with 405.
@@ -85,4 +103,8 @@ fn snapshot_id(request: &HttpRequest) -> Result<SnapshotId, ApiError> {
 
 fn volume_id(request: &HttpRequest) -> Result<VolumeId, ApiError> {
     id(request, Kind::Volume).map(VolumeId::new)
+}
+
+fn task_id(request: &HttpRequest) -> Result<TaskId, ApiError> {
+    id(request, Kind::Task).map(TaskId::new)
 }

@@ -2,12 +2,13 @@
 
 use actix_web::{
     HttpRequest, HttpResponse,
+    http::header::LOCATION,
     web::{Data, Payload},
 };
 use snapshot_domain::{
-    Result as DomainResult, Scope, Snapshot, SnapshotChanges,
+    Error, Result as DomainResult, Scope, Snapshot, SnapshotChanges,
     ports::{Slice, SnapshotCursor, SnapshotQuery},
-    use_case::{CreateSnapshot, Tracked},
+    use_case::{Begun, CreateSnapshot, Tracked},
 };
 
 use super::snapshot_id;
@@ -18,6 +19,7 @@ use crate::http::{
     caller::identify,
     error::ApiError,
     field::{self, Fields},
+    generation::Generation,
     json,
     list::{self, Listed},
     request_id,
@@ -25,16 +27,24 @@ use crate::http::{
 
 pub(super) async fn create(api: Data<Api>, request: HttpRequest, payload: Payload) -> Result<HttpResponse, ApiError> {
     let caller = identify(&api, &request).await?;
-    let command = creation(json::object(&api, &request, payload).await?)?;
+    let generation = Generation::of(&api, &request);
+    let command = creation(json::object(&api, &request, payload).await?, &generation)?;
     let request_id = request_id::of(&request);
-    let zone = api.settings.zone.clone();
     let created = on_pool(move || {
-        let item = api.snapshots.create(&caller, &command, request_id)?;
+        let begun = api.snapshots.create(&caller, &command, request_id)?;
         (api.wake_workers)();
-        let progress = Some(snapshot_domain::Progress::none_of(item.size().as_bytes()));
-        Ok::<_, snapshot_domain::Error>(Tracked { item, progress })
+        Ok::<_, Error>(begun)
     });
-    Ok(HttpResponse::Ok().json(OneSnapshot::new(&created.await?, &zone)))
+    let Begun { item, task } = created.await?;
+    let location = generation.path(&format!("/snapshots/{}", item.id()));
+    let progress = Some(task.progress());
+    let body = OneSnapshot::new(&Tracked { item, progress }, generation.zone());
+    Ok(match generation {
+        Generation::Original { .. } => HttpResponse::Ok().json(body),
+        Generation::Zoned { .. } => HttpResponse::Created()
+            .insert_header((LOCATION, location))
+            .json(body.with(&task, &generation)),
+    })
 }
 
 pub(super) async fn list(api: Data<Api>, request: HttpRequest) -> Result<HttpResponse, ApiError> {
@@ -46,16 +56,16 @@ pub(super) async fn get(api: Data<Api>, request: HttpRequest) -> Result<HttpResp
     let caller = identify(&api, &request).await?;
     let id = snapshot_id(&request)?;
     let snapshot = read_rows(&api, move |api| api.snapshots.get(&caller, id)).await?;
-    Ok(HttpResponse::Ok().json(OneSnapshot::new(&snapshot, &api.settings.zone)))
+    Ok(HttpResponse::Ok().json(OneSnapshot::new(&snapshot, Generation::of(&api, &request).zone())))
 }
 
 pub(super) async fn update(api: Data<Api>, request: HttpRequest, payload: Payload) -> Result<HttpResponse, ApiError> {
     let caller = identify(&api, &request).await?;
     let id = snapshot_id(&request)?;
-    let changes = changes(json::object(&api, &request, payload).await?)?;
-    let zone = api.settings.zone.clone();
+    let generation = Generation::of(&api, &request);
+    let changes = changes(json::object(&api, &request, payload).await?, &generation)?;
     let updated = on_pool(move || api.snapshots.update(&caller, id, &changes)).await?;
-    Ok(HttpResponse::Ok().json(OneSnapshot::new(&updated, &zone)))
+    Ok(HttpResponse::Ok().json(OneSnapshot::new(&updated, generation.zone())))
 }
 
 pub(super) async fn delete(api: Data<Api>, request: HttpRequest) -> Result<HttpResponse, ApiError> {
@@ -65,15 +75,15 @@ pub(super) async fn delete(api: Data<Api>, request: HttpRequest) -> Result<HttpR
     let deleted = on_pool(move || {
         api.snapshots.delete(&caller, id, request_id)?;
         (api.wake_workers)();
-        Ok::<_, snapshot_domain::Error>(())
+        Ok::<_, Error>(())
     });
     deleted.await?;
     Ok(HttpResponse::NoContent().finish())
 }
 
-fn creation(mut fields: Fields) -> Result<CreateSnapshot, ApiError> {
+fn creation(mut fields: Fields, generation: &Generation) -> Result<CreateSnapshot, ApiError> {
     let name = fields.required("name", field::name);
-    let organization = fields.required("organization", field::organization);
+    let organization = generation.required_owner(&mut fields);
     let volume = fields.required("volume_id", field::volume);
     let tags = fields.optional("tags", field::tags);
     let command = (|| {
@@ -87,9 +97,9 @@ fn creation(mut fields: Fields) -> Result<CreateSnapshot, ApiError> {
     fields.finish(command)
 }
 
-fn changes(mut fields: Fields) -> Result<SnapshotChanges, ApiError> {
+fn changes(mut fields: Fields, generation: &Generation) -> Result<SnapshotChanges, ApiError> {
     let name = fields.optional("name", field::name);
-    let organization = fields.optional("organization", field::organization);
+    let organization = generation.owner(&mut fields);
     let tags = fields.optional("tags", field::tags);
     let changes = (|| {
         Some(SnapshotChanges {

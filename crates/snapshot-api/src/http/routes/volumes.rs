@@ -6,9 +6,9 @@ use actix_web::{
     web::{Data, Payload},
 };
 use snapshot_domain::{
-    Caller, Error, Progress, RequestId, Result as DomainResult, Scope, Volume, VolumeChanges, VolumeType,
+    Caller, Error, RequestId, Result as DomainResult, Scope, Task, Volume, VolumeChanges, VolumeType,
     ports::{Slice, VolumeCursor, VolumeQuery},
-    use_case::{CreateVolume, RestoreVolume, Tracked},
+    use_case::{Begun, CreateVolume, RestoreVolume, Tracked},
 };
 
 use super::volume_id;
@@ -19,6 +19,7 @@ use crate::http::{
     caller::identify,
     error::ApiError,
     field::{self, Fields},
+    generation::Generation,
     json,
     list::{self, Listed},
     request_id,
@@ -26,13 +27,17 @@ use crate::http::{
 
 pub(super) async fn create(api: Data<Api>, request: HttpRequest, payload: Payload) -> Result<HttpResponse, ApiError> {
     let caller = identify(&api, &request).await?;
-    let command = creation(json::object(&api, &request, payload).await?)?;
+    let generation = Generation::of(&api, &request);
+    let command = creation(json::object(&api, &request, payload).await?, &generation)?;
     let request_id = request_id::of(&request);
-    let zone = api.settings.zone.clone();
-    let created = on_pool(move || command.act(&api, &caller, request_id)).await?;
-    Ok(HttpResponse::Created()
-        .insert_header((LOCATION, format!("/volumes/{}", created.item.id())))
-        .json(OneVolume::new(&created, &zone)))
+    let (item, task) = on_pool(move || command.act(&api, &caller, request_id)).await?;
+    let location = generation.path(&format!("/volumes/{}", item.id()));
+    let progress = task.as_ref().map(Task::progress);
+    let mut body = OneVolume::new(&Tracked { item, progress }, generation.zone());
+    if let (Generation::Zoned { .. }, Some(task)) = (&generation, task) {
+        body = body.with(&task, &generation);
+    }
+    Ok(HttpResponse::Created().insert_header((LOCATION, location)).json(body))
 }
 
 pub(super) async fn list(api: Data<Api>, request: HttpRequest) -> Result<HttpResponse, ApiError> {
@@ -44,16 +49,16 @@ pub(super) async fn get(api: Data<Api>, request: HttpRequest) -> Result<HttpResp
     let caller = identify(&api, &request).await?;
     let id = volume_id(&request)?;
     let volume = read_rows(&api, move |api| api.volumes.get(&caller, id)).await?;
-    Ok(HttpResponse::Ok().json(OneVolume::new(&volume, &api.settings.zone)))
+    Ok(HttpResponse::Ok().json(OneVolume::new(&volume, Generation::of(&api, &request).zone())))
 }
 
 pub(super) async fn update(api: Data<Api>, request: HttpRequest, payload: Payload) -> Result<HttpResponse, ApiError> {
     let caller = identify(&api, &request).await?;
     let id = volume_id(&request)?;
     let changes = changes(json::object(&api, &request, payload).await?)?;
-    let zone = api.settings.zone.clone();
+    let generation = Generation::of(&api, &request);
     let updated = on_pool(move || api.volumes.update(&caller, id, &changes)).await?;
-    Ok(HttpResponse::Ok().json(OneVolume::new(&updated, &zone)))
+    Ok(HttpResponse::Ok().json(OneVolume::new(&updated, generation.zone())))
 }
 
 pub(super) async fn delete(api: Data<Api>, request: HttpRequest) -> Result<HttpResponse, ApiError> {
@@ -76,25 +81,22 @@ enum Creation {
 }
 
 impl Creation {
-    fn act(self, api: &Api, caller: &Caller, request: RequestId) -> DomainResult<Tracked<Volume>> {
+    /// The new volume, and the task that will fill it, if any.
+    fn act(self, api: &Api, caller: &Caller, request: RequestId) -> DomainResult<(Volume, Option<Task>)> {
         match self {
-            Self::Empty(command) => {
-                let item = api.volumes.create(caller, command)?;
-                Ok(Tracked { item, progress: None })
-            }
+            Self::Empty(command) => Ok((api.volumes.create(caller, command)?, None)),
             Self::Restored(command) => {
-                let item = api.volumes.restore(caller, command, request)?;
+                let Begun { item, task } = api.volumes.restore(caller, command, request)?;
                 (api.wake_workers)();
-                let progress = Some(Progress::none_of(item.size().as_bytes()));
-                Ok(Tracked { item, progress })
+                Ok((item, Some(task)))
             }
         }
     }
 }
 
-fn creation(mut fields: Fields) -> Result<Creation, ApiError> {
+fn creation(mut fields: Fields, generation: &Generation) -> Result<Creation, ApiError> {
     let name = fields.required("name", field::name);
-    let organization = fields.required("organization", field::organization);
+    let organization = generation.required_owner(&mut fields);
     let volume_type = fields.optional("volume_type", field::volume_type);
     let tags = fields.optional("tags", field::tags);
     let size = fields.optional("size", field::size);

@@ -213,6 +213,7 @@ macro_rules! repository_contract {
                 tasks {
                     keeps_every_kind_of_work_as_it_was_stored,
                     does_not_find_a_task_that_is_not_there,
+                    hides_a_task_from_everybody_but_its_owner,
                     keeps_how_a_task_ended,
                     tells_how_far_the_copies_of_snapshots_are,
                     tells_how_far_the_work_on_volumes_is,

@@ -5,7 +5,7 @@ use super::{
     world::{World, assert_not_found},
 };
 use crate::{
-    Progress, Resource, Task, TaskId, TaskOutcome, TaskState, VolumeId, Work,
+    Progress, Resource, Scope, Task, TaskId, TaskOutcome, TaskState, VolumeId, Work,
     testing::{a_snapshot, a_task, an_organization_id, moment},
 };
 
@@ -46,6 +46,27 @@ pub fn does_not_find_a_task_that_is_not_there(ports: &dyn Ports) {
     let missing = TaskId::new(an_organization_id().as_uuid());
 
     assert_not_found(ports.tasks().get(missing), Resource::Task, missing.as_uuid());
+}
+
+/// Somebody else's task is not found, just like one that is not there.
+pub fn hides_a_task_from_everybody_but_its_owner(ports: &dyn Ports) {
+    let world = World::new(ports);
+    let other = Scope::new(vec![world.another_organization()]);
+    let task = world.copy(&world.volume()).task;
+    let missing = TaskId::new(an_organization_id().as_uuid());
+
+    let theirs = ports.tasks().find(&other, task.id());
+    let nobodys = ports.tasks().find(&other, missing);
+
+    assert_not_found(theirs, Resource::Task, task.id().as_uuid());
+    assert_not_found(nobodys, Resource::Task, missing.as_uuid());
+    assert_eq!(ports.tasks().find(&world.scope(), task.id()).unwrap(), task);
+    let empty = Scope::new(Vec::new());
+    assert_not_found(
+        ports.tasks().find(&empty, task.id()),
+        Resource::Task,
+        task.id().as_uuid(),
+    );
 }
 
 /// However a task ends, it stays to be read; all is done only when it succeeded.

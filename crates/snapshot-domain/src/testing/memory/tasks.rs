@@ -2,8 +2,8 @@ use std::collections::{HashMap, HashSet};
 
 use super::{InMemoryStore, Tables};
 use crate::{
-    Error, InstanceId, Lease, Progress, Resource, Result, SnapshotId, Task, TaskId, TaskOutcome, TaskState, Timestamp,
-    VolumeId, Work,
+    Error, InstanceId, Lease, Progress, Resource, Result, Scope, SnapshotId, Task, TaskId, TaskOutcome, TaskState,
+    Timestamp, VolumeId, Work,
     ports::{Renewal, TaskQueue},
 };
 
@@ -56,11 +56,14 @@ impl TaskQueue for InMemoryStore {
         self.lock().task_mut(lease)?.finish(lease, outcome, now)
     }
 
+    fn find(&self, scope: &Scope, id: TaskId) -> Result<Task> {
+        let tables = self.lock();
+        let task = tables.tasks.get(&id).filter(|task| scope.covers(task.organization()));
+        task.cloned().ok_or_else(|| not_found(id))
+    }
+
     fn get(&self, id: TaskId) -> Result<Task> {
-        self.lock().tasks.get(&id).cloned().ok_or(Error::NotFound {
-            resource: Resource::Task,
-            id: id.as_uuid(),
-        })
+        self.lock().tasks.get(&id).cloned().ok_or_else(|| not_found(id))
     }
 
     fn captures_of(&self, snapshots: &[SnapshotId]) -> Result<Vec<(SnapshotId, Progress)>> {
@@ -110,6 +113,13 @@ impl Tables {
             return Err(Error::LeaseLost);
         }
         Ok(task.clone())
+    }
+}
+
+const fn not_found(id: TaskId) -> Error {
+    Error::NotFound {
+        resource: Resource::Task,
+        id: id.as_uuid(),
     }
 }
 
