@@ -279,3 +279,70 @@ impl Owner {
 fn texts(tags: &Tags) -> Vec<String> {
     tags.as_slice().iter().map(Tag::as_str).map(str::to_owned).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+    use snapshot_domain::{
+        Lease, Progress, TaskOutcome,
+        testing::{a_capture, a_snapshot, a_task, a_volume, an_instance, an_organization_id, moment},
+    };
+
+    use super::*;
+
+    fn a_copy() -> Task {
+        let organization = an_organization_id();
+        let volume = a_volume(organization).sized(1 << 20).build();
+        a_capture(&a_snapshot(organization).of(&volume).build()).build()
+    }
+
+    fn claim(task: &mut Task) -> Lease {
+        task.claim(an_instance(), moment(1), moment(2)).unwrap()
+    }
+
+    #[track_caller]
+    fn check(task: &Task, status: &str, progress: u8) {
+        let zone = "a-1".to_owned();
+        let body = serde_json::to_value(TaskBody::new(task, &Generation::Original { zone })).unwrap();
+        assert_eq!((&body["status"], &body["progress"]), (&json!(status), &json!(progress)));
+    }
+
+    #[test]
+    fn a_task_is_told_in_the_words_that_clients_know() {
+        let mut task = a_copy();
+        check(&task, "pending", 0);
+        let lease = claim(&mut task);
+        let half = Progress {
+            done_bytes: 1 << 19,
+            total_bytes: 1 << 20,
+        };
+        task.renew(&lease, half, moment(3)).unwrap();
+        check(&task, "started", 50);
+        task.put_back(&lease).unwrap();
+        check(&task, "retry", 50);
+        let lease = claim(&mut task);
+        let ended = |outcome| {
+            let mut task = task.clone();
+            task.finish(&lease, outcome, moment(4)).unwrap();
+            task
+        };
+        check(&ended(TaskOutcome::Succeeded), "success", 100);
+        check(&ended(TaskOutcome::Failed), "failure", 50);
+        check(&ended(TaskOutcome::Cancelled), "failure", 50);
+    }
+
+    #[test]
+    fn a_removal_has_no_result_and_ends_with_all_its_progress() {
+        let volume = a_volume(an_organization_id()).build().id();
+        let mut task = a_task(an_organization_id(), Work::EraseVolume { volume }).build();
+        let lease = claim(&mut task);
+        task.finish(&lease, TaskOutcome::Succeeded, moment(4)).unwrap();
+        let zone = "a-1".to_owned();
+
+        let body = serde_json::to_value(TaskBody::new(&task, &Generation::Zoned { zone })).unwrap();
+
+        assert_eq!(body["progress"], 100);
+        assert_eq!(body["href_result"], Value::Null);
+        assert_eq!(body["href_from"], format!("/instance/v1/zones/a-1/volumes/{volume}"));
+    }
+}
