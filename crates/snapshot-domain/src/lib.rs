@@ -55,6 +55,7 @@
 //! ```
 
 mod access;
+mod archive;
 mod caller;
 mod content;
 mod error;
@@ -75,6 +76,7 @@ pub mod use_case;
 mod volume;
 
 pub use access::{Organization, TokenRecord};
+pub use archive::ArchivedSnapshot;
 pub use caller::{Caller, Scope};
 pub use content::{Content, ContentDigest, InvalidDigest};
 pub use error::{Error, Resource, Result};

@@ -8,6 +8,7 @@
 //! Feature `mocks` has a mock and an in-memory implementation of each.
 
 mod access;
+mod archive;
 mod bytes;
 mod environment;
 mod packs;
@@ -20,6 +21,7 @@ mod tasks;
 mod volumes;
 
 pub use access::{OrganizationRepository, TokenRepository};
+pub use archive::SnapshotArchive;
 pub use bytes::{OpenVolume, ReadAt, SnapshotBytes, StagedWrite, VolumeBytes};
 pub use environment::{Clock, IdSource};
 pub use packs::PackRepository;
@@ -30,6 +32,7 @@ pub use volumes::{VolumeCursor, VolumeQuery, VolumeRepository};
 #[cfg(feature = "mocks")]
 pub use self::{
     access::{MockOrganizationRepository, MockTokenRepository},
+    archive::MockSnapshotArchive,
     bytes::{MockReadAt, MockSnapshotBytes, MockStagedWrite, MockVolumeBytes},
     environment::{MockClock, MockIdSource},
     packs::MockPackRepository,

@@ -1,8 +1,8 @@
 //! Where snapshots are kept.
 
 use crate::{
-    Lease, Name, Result, Scope, Snapshot, SnapshotId, SnapshotStateName, Tag, Task, TaskOutcome, Timestamp, Volume,
-    VolumeId, ports::Slice,
+    Lease, Name, ReadableSnapshot, Result, Scope, Snapshot, SnapshotId, SnapshotStateName, Tag, Task, TaskOutcome,
+    Timestamp, Volume, VolumeId, ports::Slice,
 };
 
 /// Keeps snapshots.
@@ -17,6 +17,14 @@ pub trait SnapshotRepository: Send + Sync {
     /// [`Stale`](crate::Error::Stale) unless the volume is stored at exactly `volume.revision()`;
     /// [`AlreadyExists`](crate::Error::AlreadyExists) when the id is taken.
     fn begin(&self, snapshot: &Snapshot, task: &Task, volume: &Volume) -> Result<()>;
+
+    /// Stores a snapshot that is whole already, without any task and without a volume: it was found in the vault.
+    ///
+    /// # Errors
+    ///
+    /// [`AlreadyExists`](crate::Error::AlreadyExists) when the id is taken; what is stored stays as it is.
+    #[cfg_attr(feature = "mocks", mockall::concretize)]
+    fn adopt(&self, snapshot: ReadableSnapshot<'_>) -> Result<()>;
 
     /// The snapshot, if it is in the scope.
     ///

@@ -33,6 +33,7 @@ pub use memory::InMemoryStore;
 pub use services::Services;
 
 pub use crate::ports::{
-    MockClock, MockIdSource, MockOrganizationRepository, MockPackRepository, MockReadAt, MockSnapshotBytes,
-    MockSnapshotRepository, MockStagedWrite, MockTaskQueue, MockTokenRepository, MockVolumeBytes, MockVolumeRepository,
+    MockClock, MockIdSource, MockOrganizationRepository, MockPackRepository, MockReadAt, MockSnapshotArchive,
+    MockSnapshotBytes, MockSnapshotRepository, MockStagedWrite, MockTaskQueue, MockTokenRepository, MockVolumeBytes,
+    MockVolumeRepository,
 };

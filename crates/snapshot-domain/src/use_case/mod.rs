@@ -3,12 +3,14 @@
 //! Whatever is asked for by somebody takes a [`Caller`](crate::Caller): what is not theirs is not found.
 
 mod access;
+mod recovery;
 mod snapshots;
 mod tasks;
 mod volumes;
 mod writes;
 
 pub use access::{AccessService, Bootstrap, NewToken};
+pub use recovery::{Recovery, RecoveryError, RecoveryService};
 pub use snapshots::{CreateSnapshot, SnapshotService};
 pub use tasks::{TaskReader, TaskService};
 pub use volumes::{CreateVolume, RegisterVolume, RestoreVolume, VolumeService};

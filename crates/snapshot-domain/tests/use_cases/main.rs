@@ -9,6 +9,7 @@
 
 mod access;
 mod failures;
+mod recovery;
 mod snapshots;
 mod story;
 mod tasks;

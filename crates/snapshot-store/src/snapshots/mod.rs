@@ -5,8 +5,8 @@ mod row;
 
 use diesel::{dsl::sql, prelude::*, sql_types::Bool};
 use snapshot_domain::{
-    Error, Lease, OrganizationId, Resource, Result, Scope, Snapshot, SnapshotId, Task, TaskOutcome, Timestamp, Volume,
-    VolumeId,
+    Error, Lease, OrganizationId, ReadableSnapshot, Resource, Result, Scope, Snapshot, SnapshotId, Task, TaskOutcome,
+    Timestamp, Volume, VolumeId,
     ports::{Slice, SnapshotCursor, SnapshotQuery, SnapshotRepository},
 };
 use uuid::Uuid;
@@ -33,6 +33,11 @@ impl SnapshotRepository for Store {
             tasks::insert(connection, &task)?;
             volumes::begin_copy(connection, &volume_id, volume_revision)
         })
+    }
+
+    fn adopt(&self, snapshot: ReadableSnapshot<'_>) -> Result<()> {
+        let row = SnapshotRow::try_from(snapshot.snapshot())?;
+        self.write(move |connection| insert(connection, &row))
     }
 
     fn find(&self, scope: &Scope, id: SnapshotId) -> Result<Snapshot> {

@@ -13,6 +13,7 @@
 //! ```
 
 pub mod access;
+pub mod adoptions;
 pub mod captures;
 pub mod leases;
 pub mod packs;
@@ -84,6 +85,11 @@ macro_rules! repository_contract {
                     does_not_revoke_a_token_that_is_not_there,
                     lets_only_one_of_many_racing_inserts_of_an_id_win,
                     is_empty_at_first,
+                }
+                adoptions {
+                    adopts_a_whole_snapshot_as_it_is,
+                    leaves_a_snapshot_as_it_is_that_is_adopted_again,
+                    lets_an_adopted_snapshot_be_changed_and_deleted_like_any_other,
                 }
                 packs {
                     keeps_a_pack_as_it_was_recorded,

@@ -1,19 +1,14 @@
 use super::{InMemoryStore, Tables, slice_of};
 use crate::{
-    Error, Lease, OrganizationId, Resource, Result, Scope, Snapshot, SnapshotId, Task, TaskOutcome, Timestamp, Volume,
-    VolumeId, VolumeState, Work,
+    Error, Lease, OrganizationId, ReadableSnapshot, Resource, Result, Scope, Snapshot, SnapshotId, Task, TaskOutcome,
+    Timestamp, Volume, VolumeId, VolumeState, Work,
     ports::{Slice, SnapshotCursor, SnapshotQuery, SnapshotRepository},
 };
 
 impl SnapshotRepository for InMemoryStore {
     fn begin(&self, snapshot: &Snapshot, task: &Task, volume: &Volume) -> Result<()> {
         let mut tables = self.lock();
-        if tables.snapshots.contains_key(&snapshot.id()) {
-            return Err(Error::AlreadyExists {
-                resource: Resource::Snapshot,
-                id: snapshot.id().as_uuid(),
-            });
-        }
+        tables.check_snapshot_is_new(snapshot)?;
         tables.check_task_is_new(task)?;
         let stored = tables.volumes.get(&volume.id());
         let is_current = stored.is_some_and(|stored| {
@@ -27,6 +22,14 @@ impl SnapshotRepository for InMemoryStore {
         tables.count_copies(volume.id(), |copies| copies + 1);
         tables.snapshots.insert(snapshot.id(), snapshot.clone());
         tables.add_task(task);
+        Ok(())
+    }
+
+    fn adopt(&self, snapshot: ReadableSnapshot<'_>) -> Result<()> {
+        let snapshot = snapshot.snapshot();
+        let mut tables = self.lock();
+        tables.check_snapshot_is_new(snapshot)?;
+        tables.snapshots.insert(snapshot.id(), snapshot.clone());
         Ok(())
     }
 
@@ -115,6 +118,16 @@ impl Tables {
                 && query.state.is_none_or(|state| it.state().name() == state)
         };
         self.snapshots.values().filter(matches).cloned().collect()
+    }
+
+    fn check_snapshot_is_new(&self, snapshot: &Snapshot) -> Result<()> {
+        if self.snapshots.contains_key(&snapshot.id()) {
+            return Err(Error::AlreadyExists {
+                resource: Resource::Snapshot,
+                id: snapshot.id().as_uuid(),
+            });
+        }
+        Ok(())
     }
 
     fn check_is_next_snapshot(&self, snapshot: &Snapshot) -> Result<()> {
