@@ -1,6 +1,7 @@
 //! Reads volumes into the vault and back, and runs the tasks that do so.
 //!
 //! - [`VolumeFolder`] keeps the bytes of managed volumes as sparse raw files, and opens registered ones.
+//! - [`VaultArchive`] tells what the vault itself knows of its snapshots.
 //! - [`VaultContent`] reads snapshots straight out of the vault.
 //! - [`Runner`] claims tasks, keeps their leases, and ends them: copies, restores, and what is to be removed.
 //!
@@ -11,6 +12,7 @@
 //! what the workers' buffers take, whatever the volume's size.
 
 mod aligned;
+mod archive;
 mod capture;
 mod catalog;
 mod content;
@@ -23,6 +25,7 @@ mod task;
 mod volume_folder;
 mod watch;
 
+pub use archive::VaultArchive;
 pub use catalog::VaultCatalog;
 pub use content::VaultContent;
 pub use source::{SourceError, measure};

@@ -7,7 +7,7 @@ use crate::error::VaultError;
 use crate::format::config::Config;
 use crate::format::{domain_key, names};
 use crate::found::FoundChunks;
-use crate::id::{ChunkSize, DomainId, VaultId};
+use crate::id::{ChunkSize, DomainId, ManifestId, VaultId};
 use crate::index::ChunkIndex;
 use crate::key::{DomainKeys, MasterKey};
 use crate::reconcile::{Reconciliation, reconcile};
@@ -182,6 +182,15 @@ impl Vault {
         Ok(domains)
     }
 
+    /// All copies, whether or not they can be opened, by domain.
+    ///
+    /// # Errors
+    ///
+    /// Failures of the store.
+    pub fn copies(&self) -> Result<Vec<(DomainId, ManifestId)>, VaultError> {
+        list_copies(&*self.0.blobs)
+    }
+
     fn read_domain_key(&self, id: DomainId) -> Result<Option<Zeroizing<[u8; 32]>>, VaultError> {
         let name = names::domain_key(id);
         let Some(bytes) = read_fixed_object(&*self.0.blobs, &name)? else {
@@ -216,6 +225,19 @@ impl fmt::Debug for VaultCore {
             .field("config", &self.config)
             .finish_non_exhaustive()
     }
+}
+
+/// The copies of which the manifests lie in a store.
+pub(crate) fn list_copies(blobs: &dyn BlobStore) -> Result<Vec<(DomainId, ManifestId)>, VaultError> {
+    let mut copies = Vec::new();
+    blobs.list(names::MANIFESTS, &mut |entry: BlobEntry| {
+        match names::manifest_of(&entry.key) {
+            Some(ids) => copies.push(ids),
+            None => log::warn!("{} is no manifest", entry.key),
+        }
+        ControlFlow::Continue(())
+    })?;
+    Ok(copies)
 }
 
 fn read_config(blobs: &dyn BlobStore, master: &MasterKey) -> Result<Option<Config>, VaultError> {

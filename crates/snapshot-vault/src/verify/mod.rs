@@ -25,7 +25,7 @@ use crate::format::names;
 use crate::found::FoundChunks;
 use crate::id::{DomainId, ManifestId};
 use crate::key::MasterKey;
-use crate::vault::Vault;
+use crate::vault::{Vault, list_copies};
 use pace::Pace;
 use report::Findings;
 use std::num::NonZero;
@@ -68,7 +68,7 @@ pub fn verify_stored(
     progress: &(dyn Fn(VerifyProgress) + Sync),
 ) -> Result<Verification, VaultError> {
     let check = Check::new(blobs, options, progress);
-    let manifests = check.list_manifests()?;
+    let manifests = list_copies(&*check.blobs)?;
     check.stored_objects(&manifests)?;
     let packs = packs::list(&*check.blobs)?;
     check.packs(&packs, None)?;
@@ -99,7 +99,7 @@ pub fn verify_vault(
     };
     let check = Check::new(blobs, options, progress);
     // A manifest is older than none of its packs: listed in this order, none of them is missed.
-    let manifests = check.list_manifests()?;
+    let manifests = list_copies(&*check.blobs)?;
     let domains = check.domains(&vault, &manifests)?;
     let packs = packs::list(&*check.blobs)?;
     check.packs(&packs, Some(&domains))?;
@@ -124,7 +124,7 @@ pub fn verify_copy(
     let found = Arc::new(FoundChunks::default());
     let vault = Vault::open_read_only(blobs.clone(), master, found.clone())?;
     let check = Check::new(blobs, options, progress);
-    let mut manifests = check.list_manifests()?;
+    let mut manifests = list_copies(&*check.blobs)?;
     manifests.retain(|(_, id)| *id == copy);
     if manifests.is_empty() {
         return Err(VaultError::ManifestNotFound(copy));

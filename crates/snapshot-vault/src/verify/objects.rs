@@ -27,19 +27,6 @@ impl Domains {
 }
 
 impl Check<'_> {
-    /// The names of all copies.
-    pub(super) fn list_manifests(&self) -> Result<Vec<(DomainId, ManifestId)>, VaultError> {
-        let mut manifests = Vec::new();
-        self.blobs.list(names::MANIFESTS, &mut |entry: BlobEntry| {
-            match names::manifest_of(&entry.key) {
-                Some(ids) => manifests.push(ids),
-                None => log::warn!("{} is no manifest", entry.key),
-            }
-            ControlFlow::Continue(())
-        })?;
-        Ok(manifests)
-    }
-
     /// Checks the objects beside the packs without any key.
     pub(super) fn stored_objects(&self, manifests: &[(DomainId, ManifestId)]) -> Result<(), VaultError> {
         match self.object(&names::config())? {
