@@ -13,4 +13,5 @@ mod damage;
 mod full_disk;
 mod kills;
 mod story;
+mod vault_commands;
 mod vault_folder;

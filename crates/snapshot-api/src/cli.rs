@@ -5,9 +5,9 @@
     reason = "what stands here is printed as help, and is no Markdown"
 )]
 
-use std::path::PathBuf;
+use std::{num::NonZero, path::PathBuf};
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand, ValueEnum, value_parser};
 use snapshot_domain::Name;
 use uuid::Uuid;
 
@@ -50,6 +50,9 @@ pub(crate) enum Command {
     /// Make volumes of what lies on this machine
     #[command(subcommand)]
     Volume(VolumeCommand),
+    /// Check what is stored in the vault, and get the database back from it
+    #[command(subcommand)]
+    Vault(VaultCommand),
     /// Make the database's tables, or bring them up to date
     Migrate,
     /// Ask the server on the configured address whether it works; exits with 1 when it does not
@@ -105,6 +108,44 @@ pub(crate) enum VolumeCommand {
     },
 }
 
+#[derive(Debug, Subcommand)]
+pub(crate) enum VaultCommand {
+    /// Check that all that is stored is what was stored; exits with 1 when anything is damaged. Works beside the server
+    Verify(Verify),
+    /// Fill an empty database from the vault and its master key: organizations and snapshots. The server must be stopped
+    Recover,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Verify {
+    /// Check this snapshot only
+    #[arg(long, value_name = "ID")]
+    pub(crate) snapshot: Option<Uuid>,
+    /// 1: compare stored bytes with their checksums, which needs no key. 2: open everything and compare it with its names
+    #[arg(long, value_name = "LEVEL", default_value_t = 2, value_parser = value_parser!(u8).range(1..=2))]
+    pub(crate) level: u8,
+    /// How many threads work on it [default: one per core]
+    #[arg(long, value_name = "N")]
+    pub(crate) threads: Option<NonZero<usize>>,
+    /// How much to read in a second, at most: 500K, 100M, 1G (powers of 1024), or a plain number of bytes
+    #[arg(long, value_name = "BYTES_PER_SECOND", value_parser = bytes)]
+    pub(crate) throughput: Option<NonZero<u64>>,
+}
+
+/// Reads a number of bytes, with `K`, `M` or `G` behind it for powers of 1024.
+fn bytes(raw: &str) -> Result<NonZero<u64>, String> {
+    let (digits, unit) = match raw.char_indices().last() {
+        Some((at, 'K' | 'k')) => (&raw[..at], 1 << 10),
+        Some((at, 'M' | 'm')) => (&raw[..at], 1 << 20),
+        Some((at, 'G' | 'g')) => (&raw[..at], 1 << 30),
+        _ => (raw, 1),
+    };
+    let number: Option<u64> = digits.parse().ok();
+    number
+        .and_then(|number| NonZero::new(number.checked_mul(unit)?))
+        .ok_or_else(|| "write it like 500K, 100M, 1G, or as a plain number of bytes above 0".to_owned())
+}
+
 #[derive(Debug, Args)]
 pub(crate) struct Digest {
     /// The file, or a block device
@@ -123,6 +164,20 @@ mod tests {
     #[test]
     fn the_command_line_is_sound() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_throughput_is_a_number_of_bytes_with_or_without_a_unit() {
+        let check =
+            |raw: &str, expected: Option<u64>| assert_eq!(bytes(raw).ok().map(NonZero::get), expected, "{raw:?}");
+
+        check("1", Some(1));
+        check("500K", Some(500 << 10));
+        check("100M", Some(100 << 20));
+        check("1g", Some(1 << 30));
+        for refused in ["", "M", "0", "0M", "-1", "1.5G", "10 M", "10MB", "99999999999G", "9é"] {
+            check(refused, None);
+        }
     }
 
     #[test]

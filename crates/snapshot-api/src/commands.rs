@@ -27,13 +27,13 @@ use crate::{
 };
 
 /// What a command has to say: the same as lines for people and as an object for programs.
-struct Report {
-    lines: Vec<String>,
-    object: Value,
+pub(crate) struct Report {
+    pub(crate) lines: Vec<String>,
+    pub(crate) object: Value,
 }
 
 impl Report {
-    fn print(&self, output: Output) -> anyhow::Result<()> {
+    pub(crate) fn print(&self, output: Output) -> anyhow::Result<()> {
         let mut out = io::stdout().lock();
         match output {
             Output::Text => self.lines.iter().try_for_each(|line| writeln!(out, "{line}")),

@@ -45,6 +45,8 @@ pub(crate) enum DataFolderError {
     },
     #[error("another server (process {process}) is running on the data folder {folder}")]
     InUse { folder: PathBuf, process: String },
+    #[error("there is no vault at {vault}")]
+    NoVault { vault: PathBuf },
     #[error("{path} holds no UUID: it names this folder's service, put back what was there")]
     Instance { path: PathBuf },
     #[error(
@@ -72,6 +74,16 @@ impl DataFolder {
             make_folder(path)?;
         }
         Ok(folder)
+    }
+
+    /// A folder that holds a vault, to read from it: nothing in it is made or changed.
+    pub(crate) fn with_vault(path: &Path) -> Result<Self> {
+        let folder = Self(path.to_owned());
+        if folder.vault().is_dir() {
+            Ok(folder)
+        } else {
+            Err(DataFolderError::NoVault { vault: folder.vault() })
+        }
     }
 
     /// Where it is.
@@ -151,12 +163,25 @@ impl DataFolder {
         Ok(InstanceId::new(id))
     }
 
+    /// The master key that is there, for a vault that is there: none is made.
+    pub(crate) fn present_master_key(&self, file: Option<&Path>) -> Result<MasterKey> {
+        let path = self.key_path(file);
+        read_key(&path)?.ok_or_else(|| DataFolderError::KeyIsMissing {
+            vault: self.vault(),
+            key: path,
+        })
+    }
+
+    fn key_path(&self, file: Option<&Path>) -> PathBuf {
+        file.map_or_else(|| self.0.join("keys").join("master.key"), Path::to_owned)
+    }
+
     /// The master key in a file, `keys/master.key` unless another one is given. A key is made only as long as there is no
     /// vault: with another key than its own a vault can't be read. Only for who holds the lock.
     pub(crate) fn master_key(&self, file: Option<&Path>) -> Result<MasterKey> {
-        let path = file.map_or_else(|| self.0.join("keys").join("master.key"), Path::to_owned);
-        if let Some(text) = read_text(&path)? {
-            return MasterKey::from_hex(&text).map_err(|source| DataFolderError::Key { path, source });
+        let path = self.key_path(file);
+        if let Some(key) = read_key(&path)? {
+            return Ok(key);
         }
         if holds_a_file(&self.vault())? {
             return Err(DataFolderError::KeyIsMissing {
@@ -184,6 +209,15 @@ fn make_folder(path: &Path) -> Result<()> {
         path: path.to_owned(),
         source,
     })
+}
+
+fn read_key(path: &Path) -> Result<Option<MasterKey>> {
+    let Some(text) = read_text(path)? else { return Ok(None) };
+    let key = MasterKey::from_hex(&text).map_err(|source| DataFolderError::Key {
+        path: path.to_owned(),
+        source,
+    })?;
+    Ok(Some(key))
 }
 
 fn read_text(path: &Path) -> Result<Option<String>> {
@@ -310,6 +344,21 @@ mod tests {
 
         assert!(matches!(refused, DataFolderError::KeyIsMissing { .. }), "{refused}");
         assert!(!folder.path().join("keys/master.key").exists());
+    }
+
+    #[test]
+    fn a_folder_is_read_from_without_making_anything_in_it() {
+        let root = tempfile::tempdir().unwrap();
+        let entries = || fs::read_dir(root.path()).unwrap().count();
+
+        let nothing = DataFolder::with_vault(root.path()).unwrap_err();
+        fs::create_dir(root.path().join("vault")).unwrap();
+        let folder = DataFolder::with_vault(root.path()).unwrap();
+        let no_key = folder.present_master_key(None).unwrap_err();
+
+        assert!(matches!(nothing, DataFolderError::NoVault { .. }), "{nothing}");
+        assert!(matches!(no_key, DataFolderError::KeyIsMissing { .. }), "{no_key}");
+        assert_eq!(entries(), 1);
     }
 
     #[test]

@@ -12,6 +12,7 @@ mod logging;
 mod server;
 mod settings;
 mod startup;
+mod vault_commands;
 
 use std::process::ExitCode;
 
@@ -21,7 +22,7 @@ use crate::cli::{Cli, Command};
 
 fn main() -> ExitCode {
     match run(Cli::parse()) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             // The log may be off, or may not have been started: this is what the command has to say.
             eprintln!("error: {error:#}");
@@ -30,11 +31,11 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(cli: Cli) -> anyhow::Result<()> {
+fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     let settings = settings::load(cli.config.as_deref())?;
     logging::start(&settings.log);
     let output = cli.output;
-    match cli.command.unwrap_or(Command::Serve) {
+    let done = match cli.command.unwrap_or(Command::Serve) {
         Command::Serve => startup::serve(&settings),
         Command::Token(command) => commands::token(&settings, command, output),
         Command::Organization(command) => commands::organization(&settings, command, output),
@@ -42,5 +43,7 @@ fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Migrate => commands::migrate(&settings, output),
         Command::Healthcheck => commands::healthcheck(&settings, output),
         Command::Digest(command) => commands::digest(&settings, &command, output),
-    }
+        Command::Vault(command) => return vault_commands::run(&settings, &command, output),
+    };
+    done.map(|()| ExitCode::SUCCESS)
 }
