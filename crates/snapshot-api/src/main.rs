@@ -21,6 +21,8 @@ use clap::Parser as _;
 use crate::cli::{Cli, Command};
 
 fn main() -> ExitCode {
+    // Rows and bytes are nobody else's business, also those in files that libraries make.
+    rustix::process::umask(rustix::fs::Mode::RWXG | rustix::fs::Mode::RWXO);
     match run(Cli::parse()) {
         Ok(code) => code,
         Err(error) => {

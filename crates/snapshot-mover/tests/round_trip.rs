@@ -187,6 +187,7 @@ fn a_deleted_snapshot_loses_its_manifest_but_not_before_restores_from_it_have_en
         .volumes
         .restore(&open.caller, command, house::request())
         .unwrap()
+        .item
         .id();
     open.snapshots.delete(&open.caller, snapshot, house::request()).unwrap();
     open.run();

@@ -59,20 +59,24 @@ struct Stamp {
 /// The longest time between two ticks of a kernel's clock (100 a second), twice.
 const TWO_TICKS: Duration = Duration::from_millis(20);
 
+/// How often a file may be found freshly written before it is clear that somebody goes on writing.
+const MOST_LOOKS: u32 = 10;
+
 impl Stamp {
     /// A stamp that no later write repeats. The kernel stamps a write with the time of its clock's last tick, so that a
     /// write right after a fresh stamp could bear the same one: a fresh stamp is given time to grow old.
     fn settled(file: &File) -> Result<Self, SourceError> {
-        loop {
+        for _ in 0..MOST_LOOKS {
             let stamp = Self::of(file)?;
-            let modified = UNIX_EPOCH + Duration::from_secs(u64::try_from(stamp.changed.0).unwrap_or(0));
-            let modified = modified + Duration::from_nanos(u64::try_from(stamp.changed.1).unwrap_or(0));
+            let changed = UNIX_EPOCH + Duration::from_secs(u64::try_from(stamp.changed.0).unwrap_or(0));
+            let changed = changed + Duration::from_nanos(u64::try_from(stamp.changed.1).unwrap_or(0));
             // A time that lies in the future was set by hand, or by a clock that was set back: no write repeats it.
-            match SystemTime::now().duration_since(modified) {
+            match SystemTime::now().duration_since(changed) {
                 Ok(age) if age < TWO_TICKS => std::thread::sleep(TWO_TICKS),
                 Ok(_) | Err(_) => return Ok(stamp),
             }
         }
+        Err(SourceError::Changed)
     }
 
     fn of(file: &File) -> Result<Self, SourceError> {
@@ -141,7 +145,12 @@ impl FrozenSource for FrozenFile {
 
 #[cfg(test)]
 mod tests {
-    use std::{fs::OpenOptions, io::Write};
+    use std::{
+        fs::OpenOptions,
+        io::Write,
+        sync::atomic::{AtomicBool, Ordering},
+        thread,
+    };
 
     use super::*;
 
@@ -199,6 +208,28 @@ mod tests {
             .unwrap();
 
         assert!(matches!(source.thaw(), Err(SourceError::Changed)));
+    }
+
+    #[test]
+    fn a_file_that_somebody_goes_on_writing_to_is_not_waited_for() {
+        let (_folder, path) = image(MIB);
+        let size = VolumeSize::from_bytes(MIB).unwrap();
+        let done = AtomicBool::new(false);
+
+        let refused = thread::scope(|scope| {
+            scope.spawn(|| {
+                let file = OpenOptions::new().write(true).open(&path).unwrap();
+                while !done.load(Ordering::Relaxed) {
+                    file.write_all_at(&[1], 0).unwrap();
+                }
+            });
+            // The writer may pause for a moment: then the file is frozen, and that is right too.
+            let refused = std::iter::repeat_with(|| FileSource::new(&path).freeze(size)).find_map(Result::err);
+            done.store(true, Ordering::Relaxed);
+            refused
+        });
+
+        assert!(matches!(refused, Some(SourceError::Changed)), "{refused:?}");
     }
 
     #[test]
