@@ -29,6 +29,7 @@ status=0
 grep -o '"msg": "ok [^"]*"' "$work/log" | sed 's/^"msg": "//; s/"$//' || true
 if [ "$status" != 0 ]; then
     cat "$work/log" >&2
-    echo "not ok $(sed -n 's/^TASK \[\(.*\)\].*/\1/p' "$work/log" | tail -n 1)"
+    # A block's name is not told, so the step that does not hold is named by the one before it.
+    echo "not ok the step after: $(grep -o '"msg": "ok [^"]*"' "$work/log" | tail -n 1 | sed 's/^"msg": "ok //; s/"$//')"
 fi
 exit "$status"
