@@ -8,11 +8,11 @@ use snapshot_api::{Api, ApiSettings, Health, Transfers};
 use snapshot_domain::{
     InstanceId, Name, Result as DomainResult,
     ports::PackRepository,
-    use_case::{AccessService, SnapshotService, TaskReader, TaskService, VolumeService},
+    use_case::{AccessService, RecoveryService, SnapshotService, TaskReader, TaskService, VolumeService},
 };
-use snapshot_mover::{Runner, RunnerOptions, VaultCatalog, VaultContent, VolumeFolder};
+use snapshot_mover::{Runner, RunnerOptions, VaultArchive, VaultCatalog, VaultContent, VolumeFolder};
 use snapshot_store::{Store, StoreOptions};
-use snapshot_vault::{LocalBlobs, RedbIndex, Vault, VaultOptions};
+use snapshot_vault::{BlobStore, LocalBlobs, MasterKey, RedbIndex, Vault, VaultOptions};
 
 use crate::{
     data_folder::DataFolder,
@@ -130,6 +130,35 @@ fn open_vault(settings: &Settings, folder: &DataFolder, store: &Store) -> anyhow
     };
     let catalog = Arc::new(VaultCatalog::new(packs));
     Vault::open(Arc::new(blobs), &key, Arc::new(index), catalog, options).context("opening the vault failed")
+}
+
+/// What lies in the vault, to be read beside a server that may be running on it.
+///
+/// # Errors
+///
+/// When its folder can't be read.
+pub(crate) fn stored_objects(folder: &DataFolder) -> anyhow::Result<Arc<dyn BlobStore>> {
+    let blobs = LocalBlobs::open_read_only(&folder.vault()).context("opening the vault's folder failed")?;
+    Ok(Arc::new(blobs))
+}
+
+/// What fills the database from the vault. Only for who holds the folder's lock.
+///
+/// # Errors
+///
+/// When the key is not the vault's, or one of them can't be opened.
+pub(crate) fn recovery(settings: &Settings, folder: &DataFolder, key: &MasterKey) -> anyhow::Result<RecoveryService> {
+    let vault = Vault::open_manifests(stored_objects(folder)?, key).context("opening the vault failed")?;
+    let store = Arc::new(open_store(settings, folder)?);
+    let archive = Arc::new(VaultArchive::new(vault));
+    Ok(RecoveryService::new(
+        store.clone(),
+        store.clone(),
+        store.clone(),
+        store,
+        archive,
+        Arc::new(SystemClock),
+    ))
 }
 
 fn first_name() -> Name {

@@ -3,24 +3,22 @@
 use std::{
     ops::Range,
     process::ExitCode,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
 use anyhow::{Context as _, bail};
 use serde_json::{Value, json};
-use snapshot_domain::use_case::{Recovery, RecoveryError, RecoveryService};
-use snapshot_mover::VaultArchive;
+use snapshot_domain::use_case::{Recovery, RecoveryError};
 use snapshot_vault::{
-    Damage, LocalBlobs, Loss, ManifestId, MasterKey, Vault, Verification, VerifyOptions, VerifyProgress, verify_copy,
-    verify_stored, verify_vault,
+    Damage, Loss, ManifestId, MasterKey, Verification, VerifyOptions, VerifyProgress, verify_copy, verify_stored,
+    verify_vault,
 };
 
 use crate::{
     cli::{Output, VaultCommand, Verify},
     commands::Report,
     data_folder::DataFolder,
-    environment::SystemClock,
     settings::Settings,
     startup,
 };
@@ -49,7 +47,7 @@ fn verify(settings: &Settings, command: &Verify) -> anyhow::Result<(Report, bool
         );
     }
     let folder = DataFolder::with_vault(&settings.data_dir)?;
-    let blobs = Arc::new(LocalBlobs::open_read_only(&folder.vault()).context("opening the vault's folder failed")?);
+    let blobs = startup::stored_objects(&folder)?;
     let defaults = VerifyOptions::default();
     let options = VerifyOptions {
         threads: command.threads.unwrap_or(defaults.threads),
@@ -158,18 +156,7 @@ fn damage_object(damage: &Damage) -> Value {
 fn recover(settings: &Settings) -> anyhow::Result<(Report, bool)> {
     let folder = DataFolder::with_vault(&settings.data_dir)?;
     let _lock = folder.lock()?;
-    let key = master_key(settings, &folder)?;
-    let blobs = LocalBlobs::open_read_only(&folder.vault()).context("opening the vault's folder failed")?;
-    let vault = Vault::open_manifests(Arc::new(blobs), &key).context("opening the vault failed")?;
-    let store = Arc::new(startup::open_store(settings, &folder)?);
-    let service = RecoveryService::new(
-        store.clone(),
-        store.clone(),
-        store.clone(),
-        store,
-        Arc::new(VaultArchive::new(vault)),
-        Arc::new(SystemClock),
-    );
+    let service = startup::recovery(settings, &folder, &master_key(settings, &folder)?)?;
     let recovery = service.recover().map_err(|error| match error {
         in_use @ RecoveryError::InUse { .. } => {
             anyhow::Error::new(in_use).context("nothing was recovered; move the database away first")
