@@ -124,7 +124,7 @@ pub(crate) struct Verify {
     /// 1: compare stored bytes with their checksums, which needs no key. 2: open everything and compare it with its names
     #[arg(long, value_name = "LEVEL", default_value_t = 2, value_parser = value_parser!(u8).range(1..=2))]
     pub(crate) level: u8,
-    /// How many threads work on it [default: one per core]
+    /// How many threads work on it [default: two per core, at most 16]
     #[arg(long, value_name = "N")]
     pub(crate) threads: Option<NonZero<usize>>,
     /// How much to read in a second, at most: 500K, 100M, 1G (powers of 1024), or a plain number of bytes
