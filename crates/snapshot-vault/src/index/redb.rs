@@ -1,20 +1,22 @@
 //! The index in a redb file.
 //!
-//! Measured with `benches/index.rs`, and the same loop over fjall 3.1 (cache 16 MiB, write buffers 24 MiB), side by side
-//! on two busy cores and one virtual disk; random keys, a thousand a pack:
+//! Measured with `benches/index.rs` up to 20 million random keys, a thousand a pack, on two cores and one virtual disk;
+//! and the same loop over fjall 3.1 (cache 16 MiB, write buffers 24 MiB), whose machine was busy with other work:
 //!
 //! | | million keys | inserts/s | miss | hit | disk per key | peak memory | reopen |
 //! | --- | --- | --- | --- | --- | --- | --- | --- |
-//! | redb | 2 | 37,000 | 5 µs | 6 µs | 83 B | 29 MiB | 1 ms |
-//! | redb | 5 | 21,000 | 15 µs | 17 µs | 132 B | 29 MiB | 10 ms |
-//! | redb | 7 | 11,000 | 23 µs | 36 µs | 94 B | 29 MiB | 9 ms |
+//! | redb | 2 | 45,000 | 6 µs | 8 µs | 142 B | 29 MiB | 1 ms |
+//! | redb | 7 | 35,000 | 7 µs | 7 µs | 93 B | 30 MiB | 1 ms |
+//! | redb | 12 | 33,000 | 7 µs | 9 µs | 109 B | 30 MiB | 1 ms |
+//! | redb | 20 | 28,000 | 9 µs | 9 µs | 131 B | 30 MiB | 1 ms |
 //! | fjall | 2 | 167,000 | 12 µs | 34 µs | 112 B | 105 MiB | 5.8 s |
 //! | fjall | 7 | 152,000 | 292 µs | 201 µs | 60 B | 187 MiB | 2.4 s |
 //! | fjall | 12 | 86,000 | 1,000 µs | 661 µs | 56 B | 187 MiB | 3.7 s |
 //!
 //! redb, because its memory stays what it is told, a restore (which looks up 256 chunks for each 32 MiB) never waits for
-//! it, and it opens at once. Its weakness is inserts: 11,000 a second are 1.3 GiB of new chunks a second at 128 KiB, more
-//! than the processors here compress, but they get fewer as the index outgrows the page cache.
+//! it, and it opens at once. Its weakness is inserts: 28,000 a second are 3.4 GiB of new chunks a second at 128 KiB, more
+//! than the processors here compress, but on the same machine with other work on both cores they were 11,000 at 7 million
+//! keys.
 
 use super::{ChunkIndex, IndexEntry, IndexError, Location};
 use crate::hash::ChunkId;
