@@ -11,6 +11,7 @@ mod delete;
 mod errors;
 mod first_start;
 mod get;
+mod limits;
 mod list;
 mod many_clients;
 mod postgres;

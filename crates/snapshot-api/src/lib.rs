@@ -9,4 +9,4 @@
 
 mod http;
 
-pub use http::{Api, ApiSettings, Health, Transfers, app};
+pub use http::{Api, ApiSettings, Health, Rate, Rates, Transfers, app};

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use actix_web::web::Data;
 use anyhow::Context as _;
-use snapshot_api::{Api, ApiSettings, Health, Transfers};
+use snapshot_api::{Api, ApiSettings, Health, Rates, Transfers};
 use snapshot_domain::{
     InstanceId, Name, Result as DomainResult,
     ports::PackRepository,
@@ -240,9 +240,11 @@ impl Parts {
             health: Arc::new(StoreHealth(self.store.clone())),
             wake_workers: Box::new(runner.waker()),
             transfers: Transfers::at_most(settings.limits.transfers.get()),
+            rates: Rates::new(settings.limits.by_token, settings.limits.refused_by_peer),
             settings: ApiSettings {
                 zone: settings.zone.clone(),
                 zones: settings.zones.clone(),
+                head_limit_bytes: settings.limits.head_bytes,
                 json_limit_bytes: settings.limits.json_body_bytes,
                 stalled_body: settings.limits.stalled_body,
                 reads_are_short: self.store.reads_are_short(),

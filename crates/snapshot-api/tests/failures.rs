@@ -15,7 +15,7 @@ use actix_web::{
 };
 use futures_util::{Stream, StreamExt as _, future, stream};
 use serde_json::{Value, json};
-use snapshot_api::{Api, ApiSettings, Health, Transfers, app};
+use snapshot_api::{Api, ApiSettings, Health, Rates, Transfers, app};
 use snapshot_domain::{
     Error, OrganizationId, Result, Volume, VolumeId, VolumeState,
     ports::{
@@ -83,9 +83,11 @@ impl House {
             health: Arc::new(Sick),
             wake_workers: Box::new(|| ()),
             transfers: Transfers::at_most(1),
+            rates: Rates::new(None, None),
             settings: ApiSettings {
                 zone: "local-1".to_owned(),
                 zones: Vec::new(),
+                head_limit_bytes: 1024,
                 json_limit_bytes: 1024,
                 stalled_body: Duration::from_millis(50),
                 reads_are_short: true,

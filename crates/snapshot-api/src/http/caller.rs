@@ -11,13 +11,20 @@ const HEADER: &str = "X-Auth-Token";
 ///
 /// # Errors
 ///
-/// 401 without a token, and with one that is malformed, unknown or revoked: these three read alike.
+/// 401 without a token, and with one that is malformed, unknown or revoked: these three read alike. 429 when a token's
+/// requests come too fast, or those that one address sends with tokens that are not taken.
 pub(super) async fn identify(api: &Data<Api>, request: &HttpRequest) -> Result<Caller, ApiError> {
     let sent = request.headers().get(HEADER).ok_or(ApiError::TokenMissing)?;
     let token = sent.to_str().ok().and_then(|text| Token::parse(text.trim()).ok());
-    let token = token.ok_or(ApiError::TokenRefused)?;
-    let caller = read_rows(api, move |api| api.access.authenticate(&token)).await?;
-    let caller = caller.ok_or(ApiError::TokenRefused)?;
+    let caller = match token {
+        Some(token) => read_rows(api, move |api| api.access.authenticate(&token)).await?,
+        None => None,
+    };
+    let Some(caller) = caller else {
+        api.rates.count_refused(request.peer_addr().map(|peer| peer.ip()))?;
+        return Err(ApiError::TokenRefused);
+    };
     request.extensions_mut().insert(caller.clone());
+    api.rates.count(caller.token)?;
     Ok(caller)
 }

@@ -15,19 +15,31 @@ use snapshot_domain::{Caller, RequestId};
 
 use super::{Api, access_log, error::ApiError, request_id};
 
-/// Names the request, turns a failure into an answer, and writes the access log. Has to be the outermost layer.
+/// Names the request, refuses heads that are too large, turns a failure into an answer, and writes the access log. Has to be the outermost layer.
 pub(super) async fn edge(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
     let started = Instant::now();
     let api = request.app_data::<Data<Api>>();
-    let id = request_id::assign(&request, api.expect("the app is built with an Api").ids.as_ref());
+    let api = api.expect("the app is built with an Api");
+    let head_limit_bytes = api.settings.head_limit_bytes;
+    let id = request_id::assign(&request, api.ids.as_ref());
     let method = request.method().clone();
     let path = request.path().to_owned();
 
-    // Without this a panic would close the connection without a word.
-    let outcome = AssertUnwindSafe(next.call(request)).catch_unwind().await;
+    let outcome = if head_bytes(&request) > head_limit_bytes {
+        let limit_bytes = head_limit_bytes;
+        let (request, _) = request.into_parts();
+        Ok(Ok(ServiceResponse::from_err(
+            ApiError::HeadTooLarge { limit_bytes },
+            request,
+        )))
+    } else {
+        // Without this a panic would close the connection without a word.
+        let called = AssertUnwindSafe(next.call(request)).catch_unwind().await;
+        called.map(|called| called.map(ServiceResponse::map_into_boxed_body))
+    };
     let (result, status, caller) = match outcome {
         Ok(Ok(answered)) => {
             let (request, response) = answered.into_parts();
@@ -64,9 +76,21 @@ pub(super) async fn edge(
     result
 }
 
+/// What the request line and the headers take, as they are sent by most: in one line each, with a space after the colon.
+fn head_bytes(request: &ServiceRequest) -> usize {
+    const LINE: usize = "  HTTP/1.1\r\n\r\n".len();
+    const HEADER: usize = ": \r\n".len();
+    let target = request.uri().path_and_query().map_or(0, |target| target.as_str().len());
+    let headers = request.headers().iter();
+    let headers: usize = headers
+        .map(|(name, value)| name.as_str().len() + value.len() + HEADER)
+        .sum();
+    LINE + request.method().as_str().len() + target + headers
+}
+
 /// The answer as it goes out.
-fn finished(response: HttpResponse<impl MessageBody + 'static>, id: RequestId, method: &Method) -> HttpResponse {
-    let mut response = explained(response.map_into_boxed_body(), id);
+fn finished(response: HttpResponse, id: RequestId, method: &Method) -> HttpResponse {
+    let mut response = explained(response, id);
     if *method == Method::HEAD {
         response = response.map_body(|_, body| BoxBody::new(Unsent(body.size())));
     }

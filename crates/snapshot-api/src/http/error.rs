@@ -1,6 +1,6 @@
 //! The one place where failures become answers.
 
-use std::{collections::BTreeMap, error::Error as _, fmt::Write as _};
+use std::{collections::BTreeMap, error::Error as _, fmt::Write as _, time::Duration};
 
 use actix_web::{
     HttpResponse, ResponseError,
@@ -35,8 +35,10 @@ pub(super) enum ApiError {
     NoSuchRoute { path: String },
     #[error("The method {method} is not allowed here; allowed: {allow}")]
     MethodNotAllowed { method: String, allow: &'static str },
-    #[error("The request brought nothing for {seconds} seconds")]
-    Stalled { seconds: u64 },
+    #[error("The head of a request must have at most {limit_bytes} bytes")]
+    HeadTooLarge { limit_bytes: usize },
+    #[error("The body did not arrive in time")]
+    Stalled,
     #[error("The body must have at most {limit_bytes} bytes")]
     BodyTooLarge { limit_bytes: usize },
     #[error("{0}")]
@@ -47,6 +49,8 @@ pub(super) enum ApiError {
     RangeNotSatisfiable { size_bytes: u64 },
     #[error("Too many volumes and snapshots are sent or received at once")]
     TooManyTransfers,
+    #[error("Too many requests")]
+    TooManyRequests { wait: Duration },
     #[error("a handler panicked")]
     Panicked,
 }
@@ -82,6 +86,9 @@ impl ApiError {
             }
             Self::TooManyTransfers => {
                 answer.insert_header((RETRY_AFTER, "5"));
+            }
+            Self::TooManyRequests { wait } => {
+                answer.insert_header((RETRY_AFTER, wait.as_secs() + 1));
             }
             Self::Domain(error) => {
                 if let Some(seconds) = retry_after_seconds(error) {
@@ -124,7 +131,8 @@ impl ApiError {
             Self::BadRequest(_)
             | Self::BodyBrokeOff
             | Self::MethodNotAllowed { .. }
-            | Self::Stalled { .. }
+            | Self::HeadTooLarge { .. }
+            | Self::Stalled
             | Self::BodyTooLarge { .. }
             | Self::UnsupportedMediaType(_)
             | Self::RangeNotSatisfiable { .. } => plain("invalid_request_error"),
@@ -136,6 +144,7 @@ impl ApiError {
             },
             Self::NoSuchRoute { .. } => plain("unknown_resource"),
             Self::TooManyTransfers => plain("service_unavailable"),
+            Self::TooManyRequests { .. } => plain("rate_limit_exceeded"),
             Self::Panicked => internal(request, plain("api_error")),
         }
     }
@@ -150,11 +159,13 @@ impl ResponseError for ApiError {
             Self::TokenMissing | Self::TokenRefused => StatusCode::UNAUTHORIZED,
             Self::NoSuchId { .. } | Self::NoSuchRoute { .. } => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed { .. } => StatusCode::METHOD_NOT_ALLOWED,
-            Self::Stalled { .. } => StatusCode::REQUEST_TIMEOUT,
+            Self::Stalled => StatusCode::REQUEST_TIMEOUT,
+            Self::HeadTooLarge { .. } => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Self::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UnsupportedMediaType(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::RangeNotSatisfiable { .. } => StatusCode::RANGE_NOT_SATISFIABLE,
             Self::TooManyTransfers => StatusCode::SERVICE_UNAVAILABLE,
+            Self::TooManyRequests { .. } => StatusCode::TOO_MANY_REQUESTS,
             Self::Panicked => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }

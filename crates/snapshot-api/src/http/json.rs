@@ -17,11 +17,11 @@ use super::{Api, error::ApiError, field::Fields, upload};
 ///
 /// # Errors
 ///
-/// 415 when it is said to be something else, 413 when it is too large, 408 when it stalls, and 400 when it is no JSON
+/// 415 when it is said to be something else, 413 when it is too large, 408 when it is not whole in time, and 400 when it is no JSON
 /// object.
 pub(super) async fn object(api: &Api, request: &HttpRequest, payload: Payload) -> Result<Fields, ApiError> {
     check_media_type(request.headers())?;
-    let body = whole(api, payload).await?;
+    let body = upload::in_time(whole(api, payload), api.settings.stalled_body).await??;
     parse(&body)
 }
 
@@ -43,7 +43,7 @@ fn parse(body: &[u8]) -> Result<Fields, ApiError> {
 async fn whole(api: &Api, mut payload: Payload) -> Result<Bytes, ApiError> {
     let limit_bytes = api.settings.json_limit_bytes;
     let mut body = BytesMut::new();
-    while let Some(piece) = upload::in_time(payload.next(), api.settings.stalled_body).await? {
+    while let Some(piece) = payload.next().await {
         let piece = piece.map_err(|_| ApiError::BodyBrokeOff)?;
         if piece.len() > limit_bytes - body.len() {
             return Err(ApiError::BodyTooLarge { limit_bytes });

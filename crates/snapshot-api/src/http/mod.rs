@@ -12,6 +12,7 @@ mod generation;
 mod json;
 mod list;
 mod range;
+mod rate;
 mod request_id;
 mod routes;
 mod transfers;
@@ -32,7 +33,10 @@ use snapshot_domain::{
     use_case::{AccessService, SnapshotService, TaskReader, VolumeService},
 };
 
-pub use self::transfers::Transfers;
+pub use self::{
+    rate::{Rate, Rates},
+    transfers::Transfers,
+};
 
 /// The whole API, for a server to run one of per thread.
 pub fn app(
@@ -65,6 +69,8 @@ pub struct Api {
     pub wake_workers: Box<dyn Fn() + Send + Sync>,
     /// How many volumes and snapshots may be sent or received at once.
     pub transfers: Transfers,
+    /// How fast requests may come.
+    pub rates: Rates,
     /// What can be configured about HTTP.
     pub settings: ApiSettings,
 }
@@ -76,9 +82,11 @@ pub struct ApiSettings {
     pub zone: String,
     /// The zones that paths may name. Empty: any.
     pub zones: Vec<String>,
+    /// The largest head of a request that is taken, in bytes.
+    pub head_limit_bytes: usize,
     /// The largest JSON body that is taken, in bytes.
     pub json_limit_bytes: usize,
-    /// How long a body may bring nothing new before the request is given up.
+    /// How long a body may bring nothing new before the request is given up. A JSON body must be whole by then.
     pub stalled_body: Duration,
     /// Whether reading a few rows is so quick that it may run on the thread that serves the connections.
     pub reads_are_short: bool,

@@ -84,9 +84,7 @@ pub(super) fn check_not_encoded(headers: &HeaderMap) -> Result<(), ApiError> {
 /// 408 when nothing comes in time.
 pub(super) async fn in_time<T>(next: impl Future<Output = T>, patience: Duration) -> Result<T, ApiError> {
     let waited = timeout(patience, next).await;
-    waited.map_err(|_| ApiError::Stalled {
-        seconds: patience.as_secs(),
-    })
+    waited.map_err(|_| ApiError::Stalled)
 }
 
 fn announced_bytes(headers: &HeaderMap) -> u64 {

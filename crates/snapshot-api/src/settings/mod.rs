@@ -8,6 +8,7 @@ use std::{num::NonZero, path::PathBuf, time::Duration};
 
 use config::ConfigError;
 use log::LevelFilter;
+use snapshot_api::Rate;
 use snapshot_domain::{OrganizationId, Token};
 use snapshot_vault::{ChunkSize, MasterKey};
 use thiserror::Error;
@@ -44,6 +45,11 @@ pub(crate) struct Server {
 pub(crate) struct Limits {
     pub(crate) connections: NonZero<usize>,
     pub(crate) transfers: NonZero<usize>,
+    /// `None` for any.
+    pub(crate) by_token: Option<Rate>,
+    /// `None` for any.
+    pub(crate) refused_by_peer: Option<Rate>,
+    pub(crate) head_bytes: usize,
     pub(crate) json_body_bytes: usize,
     pub(crate) request_head: Duration,
     pub(crate) stalled_body: Duration,

@@ -4,6 +4,7 @@ use std::{num::NonZero, path::PathBuf, thread, time::Duration};
 
 use log::LevelFilter;
 use serde::Deserialize;
+use snapshot_api::Rate;
 use snapshot_domain::{OrganizationId, Token};
 use snapshot_vault::{ChunkSize, MasterKey};
 use uuid::Uuid;
@@ -39,6 +40,10 @@ struct WrittenServer {
 struct WrittenLimits {
     connections: usize,
     transfers: usize,
+    requests_per_second: u32,
+    requests_burst: u32,
+    refused_per_second: u32,
+    head_bytes: usize,
     json_body_bytes: usize,
     request_head_ms: u64,
     stalled_body_ms: u64,
@@ -130,6 +135,13 @@ impl WrittenLimits {
         Ok(Limits {
             connections: at_least_one("limits.connections", self.connections)?,
             transfers: at_least_one("limits.transfers", self.transfers)?,
+            by_token: rate(self.requests_per_second, self.requests_burst, "limits.requests_burst")?,
+            refused_by_peer: rate(
+                self.refused_per_second,
+                self.refused_per_second,
+                "limits.refused_per_second",
+            )?,
+            head_bytes: head_bytes(self.head_bytes)?,
             json_body_bytes: at_least_one("limits.json_body_bytes", self.json_body_bytes)?.get(),
             request_head: some_time("limits.request_head_ms", self.request_head_ms)?,
             stalled_body: some_time("limits.stalled_body_ms", self.stalled_body_ms)?,
@@ -251,6 +263,23 @@ fn at_least_one(key: &'static str, number: usize) -> Result<NonZero<usize>, Sett
 
 fn or_one_per_core(number: usize) -> NonZero<usize> {
     NonZero::new(number).unwrap_or_else(|| thread::available_parallelism().unwrap_or(NonZero::<usize>::MIN))
+}
+
+fn rate(per_second: u32, burst: u32, burst_key: &'static str) -> Result<Option<Rate>, SettingsError> {
+    let Some(per_second) = NonZero::new(per_second) else {
+        return Ok(None);
+    };
+    let burst = NonZero::new(burst).ok_or_else(|| unusable(burst_key, "must be at least 1"))?;
+    Ok(Some(Rate { per_second, burst }))
+}
+
+fn head_bytes(number: usize) -> Result<usize, SettingsError> {
+    // The web server reads no more.
+    if (1024..=131_072).contains(&number) {
+        Ok(number)
+    } else {
+        Err(unusable("limits.head_bytes", "must be from 1024 to 131072"))
+    }
 }
 
 fn some_time(key: &'static str, milliseconds: u64) -> Result<Duration, SettingsError> {
