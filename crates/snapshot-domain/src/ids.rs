@@ -65,6 +65,10 @@ id!(
     PackId
 );
 id!(
+    /// Names one collection of unused packs: what condemned and dropped packs belong to. Random, so that nobody else has it.
+    CollectionId
+);
+id!(
     /// Names a service process with its data folder; stays the same across restarts.
     InstanceId
 );

@@ -80,9 +80,11 @@ pub use archive::ArchivedSnapshot;
 pub use caller::{Caller, Scope};
 pub use content::{Content, ContentDigest, InvalidDigest};
 pub use error::{Error, Resource, Result};
-pub use ids::{AccountId, InstanceId, OrganizationId, PackId, RequestId, SnapshotId, TaskId, TokenId, VolumeId};
+pub use ids::{
+    AccountId, CollectionId, InstanceId, OrganizationId, PackId, RequestId, SnapshotId, TaskId, TokenId, VolumeId,
+};
 pub use name::{InvalidName, Name};
-pub use pack::Pack;
+pub use pack::{DamagedChunk, Distrusted, Pack, PackStanding};
 pub use revision::Revision;
 pub use size::{InvalidSize, VolumeSize};
 pub use snapshot::{

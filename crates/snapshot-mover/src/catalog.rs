@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use snapshot_domain::{OrganizationId, Pack, PackId, ports::PackRepository};
+use snapshot_domain::{OrganizationId, Pack, PackId, PackStanding, ports::PackRepository};
 use snapshot_vault::{CatalogError, DomainId, PackCatalog, PackSummary};
 
 /// Lets the vault keep its list of packs in a repository of the domain.
@@ -22,6 +22,7 @@ impl PackCatalog for VaultCatalog {
             domain: OrganizationId::new(pack.domain.as_uuid()),
             size_bytes: pack.size_bytes,
             chunks: pack.chunks,
+            standing: PackStanding::Kept,
         };
         self.0.record(&pack).map_err(|error| CatalogError(Box::new(error)))
     }

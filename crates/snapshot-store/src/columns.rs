@@ -31,12 +31,20 @@ pub(crate) enum Nonsense {
     Tags(String),
 }
 
+/// How many ids are put into one query; both databases limit the number of parameters.
+pub(crate) const IDS_AT_ONCE: usize = 1000;
+
 pub(crate) fn id_column(id: Uuid) -> Vec<u8> {
     id.as_bytes().to_vec()
 }
 
 pub(crate) fn id(what: &'static str, column: &[u8]) -> Result<Uuid> {
     Uuid::from_slice(column).map_err(|_| Error::corrupt(what, Nonsense::Id(column.len())))
+}
+
+pub(crate) fn hash(what: &'static str, column: &[u8]) -> Result<[u8; 32]> {
+    let bytes = column.try_into();
+    bytes.map_err(|_| Error::corrupt(what, Nonsense::Hash(column.len())))
 }
 
 pub(crate) fn number_column(what: &'static str, number: u64) -> Result<i64> {

@@ -96,6 +96,16 @@ table! {
         domain_id -> Binary,
         size_bytes -> BigInt,
         chunks -> BigInt,
+        standing -> Text,
+        collection_id -> Nullable<Binary>,
+    }
+}
+
+table! {
+    damaged_chunks (pack_id, record_offset, chunk_id) {
+        pack_id -> Binary,
+        record_offset -> BigInt,
+        chunk_id -> Binary,
     }
 }
 

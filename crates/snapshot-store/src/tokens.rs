@@ -10,7 +10,7 @@ use snapshot_domain::{
 
 use crate::{
     Store,
-    columns::{self, Nonsense, id_column},
+    columns::{self, id_column},
     connection::AnyConnection,
     failure::{Outcome, refused},
     organizations,
@@ -159,17 +159,12 @@ fn admit(connection: &mut AnyConnection, account: &[u8], organization: &[u8]) ->
 }
 
 fn record(row: &TokenRow, organizations: Vec<OrganizationId>) -> Result<TokenRecord> {
-    let hash: [u8; 32] = row
-        .hash
-        .as_slice()
-        .try_into()
-        .map_err(|_| Error::corrupt(WHAT, Nonsense::Hash(row.hash.len())))?;
     Ok(TokenRecord {
         id: TokenId::new(columns::id(WHAT, &row.id)?),
         account: AccountId::new(columns::id(WHAT, &row.account_id)?),
         organizations,
         name: columns::name(WHAT, &row.name)?,
-        hash: TokenHash::from_bytes(hash),
+        hash: TokenHash::from_bytes(columns::hash(WHAT, &row.hash)?),
         created_at: columns::moment(WHAT, row.created_at)?,
         revoked_at: row.revoked_at.map(|at| columns::moment(WHAT, at)).transpose()?,
     })

@@ -65,6 +65,14 @@ pub trait TaskQueue: Send + Sync {
     /// Only those of the storage itself.
     fn captures_of(&self, snapshots: &[SnapshotId]) -> Result<Vec<(SnapshotId, Progress)>>;
 
+    /// The snapshots that are being copied into just now: those of every capture whose state is running, called off or
+    /// not, its lease expired or not. In no order.
+    ///
+    /// # Errors
+    ///
+    /// Only those of the storage itself.
+    fn running_captures(&self) -> Result<Vec<SnapshotId>>;
+
     /// How far the restores and copies of these volumes are, for those that have neither ended nor been called off. Of
     /// several copies of one volume, the one that began last counts.
     ///

@@ -6,9 +6,9 @@ use std::path::PathBuf;
 use super::clock::{fresh_id, moment};
 use crate::{
     AccountId, BaseVolume, Caller, Content, ContentDigest, InstanceId, Name, Organization, OrganizationId, Pack,
-    PackId, Progress, RequestId, RestoreSource, Revision, Snapshot, SnapshotId, SnapshotState, StoredSnapshot,
-    StoredTask, StoredVolume, Tags, Task, TaskId, TaskState, Timestamp, Token, TokenId, TokenRecord, Volume, VolumeId,
-    VolumeLocation, VolumeSize, VolumeState, VolumeType, Work,
+    PackId, PackStanding, Progress, RequestId, RestoreSource, Revision, Snapshot, SnapshotId, SnapshotState,
+    StoredSnapshot, StoredTask, StoredVolume, Tags, Task, TaskId, TaskState, Timestamp, Token, TokenId, TokenRecord,
+    Volume, VolumeId, VolumeLocation, VolumeSize, VolumeState, VolumeType, Work,
 };
 
 /// A name.
@@ -96,6 +96,7 @@ pub fn a_pack(domain: OrganizationId) -> Pack {
         domain,
         size_bytes: 64 << 20,
         chunks: 1_000,
+        standing: PackStanding::Kept,
     }
 }
 

@@ -16,14 +16,11 @@ pub(crate) use self::row::TaskRow;
 use self::row::kind;
 use crate::{
     Store,
-    columns::{id, id_column, number_column},
+    columns::{IDS_AT_ONCE, id, id_column, number_column},
     connection::AnyConnection,
     failure::{Outcome, refused},
     schema::tasks,
 };
-
-/// How many ids are put into one query; both databases limit the number of parameters.
-const IDS_AT_ONCE: usize = 1000;
 
 /// The states that queries name.
 mod state {
@@ -155,6 +152,21 @@ impl TaskQueue for Store {
             }
         }
         Ok(captures)
+    }
+
+    fn running_captures(&self) -> Result<Vec<SnapshotId>> {
+        let rows: Vec<Option<Vec<u8>>> = self.read(|connection| {
+            let rows = tasks::table
+                .filter(tasks::ended_at.is_null())
+                .filter(tasks::state.eq(state::RUNNING))
+                .filter(tasks::kind.eq(kind::CAPTURE))
+                .select(tasks::snapshot_id)
+                .load(connection)?;
+            Ok(rows)
+        })?;
+        rows.into_iter()
+            .map(|snapshot| Ok(SnapshotId::new(id("task", &snapshot.unwrap_or_default())?)))
+            .collect()
     }
 
     fn work_on(&self, volumes: &[VolumeId]) -> Result<Vec<(VolumeId, Progress)>> {

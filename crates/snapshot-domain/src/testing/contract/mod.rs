@@ -96,6 +96,16 @@ macro_rules! repository_contract {
                     records_the_same_pack_only_once,
                     lists_packs_by_the_bytes_of_their_ids,
                     continues_the_list_of_packs_after_an_id,
+                    records_every_new_pack_as_kept,
+                    condemns_only_packs_that_are_kept,
+                    makes_condemned_and_dropped_packs_the_next_collections,
+                    releases_and_drops_nothing_but_what_the_collection_has_condemned,
+                    lets_either_of_two_racing_collections_drop_a_pack_or_the_other_take_it_over,
+                    forgets_dropped_packs_and_what_is_set_aside_in_them,
+                    sets_a_damaged_chunk_aside_only_once,
+                    sets_nothing_aside_in_a_pack_that_is_not_listed,
+                    distrusts_exactly_condemned_and_dropped_packs_and_what_is_set_aside,
+                    changes_more_packs_at_once_than_a_statement_takes_parameters,
                 }
                 snapshot_lists {
                     lists_snapshots_oldest_first_with_ties_by_id,
@@ -224,6 +234,7 @@ macro_rules! repository_contract {
                     tells_how_far_the_copies_of_snapshots_are,
                     tells_how_far_the_work_on_volumes_is,
                     tells_of_several_copies_of_a_volume_the_last_one,
+                    tells_which_copies_run,
                 }
             }
         }

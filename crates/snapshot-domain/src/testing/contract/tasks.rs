@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     Progress, Resource, Scope, Task, TaskId, TaskOutcome, TaskState, VolumeId, Work,
-    testing::{a_snapshot, a_task, an_organization_id, moment},
+    testing::{a_snapshot, a_task, an_instance, an_organization_id, moment},
 };
 
 /// Every kind of work comes back with all its facts.
@@ -173,6 +173,36 @@ pub fn tells_of_several_copies_of_a_volume_the_last_one(ports: &dyn Ports) {
     let lease = ports.tasks().get(copies[2].task.id()).unwrap().lease();
     ports.tasks().finish(&lease, TaskOutcome::Failed, moment(50)).unwrap();
     told(progress[1]);
+}
+
+/// Exactly those that somebody has claimed and neither ended nor put back: also when the copy was called off or its lease
+/// has expired, because somebody may still be at work.
+pub fn tells_which_copies_run(ports: &dyn Ports) {
+    let world = World::new(ports);
+    let volume = world.volume();
+    let whole = world.available(&volume, a_snapshot(world.organization));
+    world.failed(&volume, a_snapshot(world.organization));
+    let before = ports.tasks().running_captures().unwrap();
+    let [running, cancelled, expired, put_back, waiting] = [(); 5].map(|()| world.copy(&volume));
+    let restoring = world.restore(&whole);
+    world.claim(running.task.id());
+    world.claim(cancelled.task.id());
+    ports.snapshots().cancel(&cancelled.snapshot).unwrap();
+    let lease = world.claim(put_back.task.id()).lease();
+    world.claim(restoring.task.id());
+    let claimed = ports.tasks().claim(an_instance(), moment(10), moment(11)).unwrap();
+    ports.tasks().put_back(&lease).unwrap();
+
+    let mut told = ports.tasks().running_captures().unwrap();
+
+    told.sort_unstable();
+    assert_eq!(claimed.map(|it| it.id()), Some(expired.task.id()));
+    assert_eq!(before, []);
+    assert_eq!(
+        told,
+        [running.snapshot.id(), cancelled.snapshot.id(), expired.snapshot.id()]
+    );
+    assert!(!told.contains(&waiting.snapshot.id()));
 }
 
 /// Renews the task's lease with this progress.

@@ -7,14 +7,15 @@ mod tasks;
 mod volumes;
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
+use self::packs::ListedPack;
 use super::contract::Ports;
 use crate::{
-    AccountId, Error, Organization, OrganizationId, Pack, PackId, Resource, Result, Snapshot, SnapshotId, Task, TaskId,
-    TokenId, TokenRecord, Volume, VolumeId,
+    AccountId, DamagedChunk, Error, Organization, OrganizationId, PackId, Resource, Result, Snapshot, SnapshotId, Task,
+    TaskId, TokenId, TokenRecord, Volume, VolumeId,
     ports::{
         OrganizationRepository, PackRepository, Slice, SnapshotRepository, TaskQueue, TokenRepository, VolumeRepository,
     },
@@ -35,7 +36,8 @@ struct Tables {
     volumes: HashMap<VolumeId, Volume>,
     snapshots: HashMap<SnapshotId, Snapshot>,
     tasks: HashMap<TaskId, Task>,
-    packs: BTreeMap<PackId, Pack>,
+    packs: BTreeMap<PackId, ListedPack>,
+    damaged_chunks: BTreeSet<DamagedChunk>,
 }
 
 impl InMemoryStore {

@@ -75,6 +75,17 @@ impl TaskQueue for InMemoryStore {
         Ok(captures.collect())
     }
 
+    fn running_captures(&self) -> Result<Vec<SnapshotId>> {
+        let tables = self.lock();
+        let running = tables
+            .unfinished()
+            .filter_map(|task| match (task.state(), task.work()) {
+                (TaskState::Running { .. }, Work::Capture { snapshot, .. }) => Some(*snapshot),
+                _ => None,
+            });
+        Ok(running.collect())
+    }
+
     fn work_on(&self, volumes: &[VolumeId]) -> Result<Vec<(VolumeId, Progress)>> {
         let tables = self.lock();
         let mut latest: HashMap<VolumeId, &Task> = HashMap::new();
