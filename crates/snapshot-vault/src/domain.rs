@@ -45,7 +45,7 @@ impl Domain {
     /// # Errors
     ///
     /// [`VaultError::ManifestExists`] when the copy was committed before, [`VaultError::Misuse`] when the content is
-    /// too large, failures of the store.
+    /// too large, failures of store and catalog.
     pub fn begin_copy(
         &self,
         manifest: ManifestId,
@@ -64,7 +64,7 @@ impl Domain {
             size_bytes,
             chunk_size: self.vault.config.chunk_size,
         };
-        Ok(CopySession::new(self.clone(), manifest, geometry, parent))
+        CopySession::new(self.clone(), manifest, geometry, parent)
     }
 
     /// Opens a committed copy.

@@ -63,7 +63,7 @@ impl ChunkIndex for FoundChunks {
         Ok(Vec::new())
     }
 
-    fn remove_pack(&self, pack: PackId) -> Result<(), IndexError> {
+    fn remove_pack(&self, pack: PackId, _chunks: &[ChunkId]) -> Result<(), IndexError> {
         let mut places = self.0.write().unwrap_or_else(PoisonError::into_inner);
         for place in places
             .values_mut()

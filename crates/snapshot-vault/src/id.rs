@@ -24,14 +24,6 @@ macro_rules! uuid_newtype {
             pub const fn as_uuid(self) -> Uuid {
                 self.0
             }
-
-            pub(crate) fn to_bytes(self) -> [u8; 16] {
-                self.0.into_bytes()
-            }
-
-            pub(crate) const fn from_bytes(bytes: [u8; 16]) -> Self {
-                Self(Uuid::from_bytes(bytes))
-            }
         }
 
         impl fmt::Display for $name {
@@ -45,6 +37,21 @@ macro_rules! uuid_newtype {
                 write!(f, concat!(stringify!($name), "({})"), self.0)
             }
         }
+    };
+}
+
+/// Ids that stand in objects.
+macro_rules! in_bytes {
+    ($($name:ident),*) => {
+        $(impl $name {
+            pub(crate) fn to_bytes(self) -> [u8; 16] {
+                self.0.into_bytes()
+            }
+
+            pub(crate) const fn from_bytes(bytes: [u8; 16]) -> Self {
+                Self(Uuid::from_bytes(bytes))
+            }
+        })*
     };
 }
 
@@ -64,6 +71,11 @@ uuid_newtype! {
     /// One pack. Random, so that packs spread evenly over their folders.
     PackId
 }
+uuid_newtype! {
+    /// One run of a collection: whose condemned packs are.
+    CollectionId
+}
+in_bytes!(VaultId, DomainId, ManifestId, PackId);
 
 /// The size of all chunks of a vault but the last of each content, in bytes: a power of two from 64 KiB to 4 MiB.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

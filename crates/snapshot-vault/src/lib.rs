@@ -38,6 +38,7 @@
 mod blob;
 mod catalog;
 mod codec;
+mod collect;
 mod copy;
 mod digest;
 mod domain;
@@ -61,13 +62,13 @@ mod verify;
 
 pub use blob::local::LocalBlobs;
 pub use blob::{BlobEntry, BlobError, BlobKey, BlobStore, BlobWriter, InvalidBlobKey};
-pub use catalog::{CatalogError, PackCatalog, PackSummary};
+pub use catalog::{CatalogError, Distrusted, PackCatalog, PackStanding, PackSummary, RunningCopies, SetAside};
 pub use copy::{CopySession, CopySummary, PageWriter};
 pub use digest::{Digest, Digester, InvalidDigest, PageRead, digest_reader};
 pub use domain::Domain;
 pub use error::VaultError;
 pub use hash::{ChunkHash, ChunkId};
-pub use id::{ChunkSize, DomainId, InvalidChunkSize, ManifestId, PackId, VaultId};
+pub use id::{ChunkSize, CollectionId, DomainId, InvalidChunkSize, ManifestId, PackId, VaultId};
 pub use index::redb::RedbIndex;
 pub use index::{ChunkIndex, IndexEntry, IndexError, Location};
 pub use key::{InvalidMasterKey, MasterKey};

@@ -1,7 +1,7 @@
 //! One pack in the store: written by one worker, listed by its footer.
 
 use crate::blob::{BlobError, BlobStore, BlobWriter};
-use crate::catalog::PackSummary;
+use crate::catalog::{PackStanding, PackSummary};
 use crate::error::VaultError;
 use crate::format::pack::{
     ENTRY_BYTES, Footer, FooterEntry, HEADER_BYTES, MAX_RECORDS, TRAILER_BYTES, decode_footer, decode_header,
@@ -92,6 +92,7 @@ pub(crate) fn summary(id: PackId, domain: DomainId, size_bytes: u64, entries: &[
         domain,
         size_bytes,
         chunks,
+        standing: PackStanding::Kept,
     }
 }
 

@@ -1,13 +1,15 @@
 //! Making index, catalog and stored packs agree.
 
 use crate::blob::{BlobEntry, BlobError, BlobStore};
-use crate::catalog::{PackCatalog, PackSummary};
+use crate::catalog::{Distrusted, PackCatalog, PackStanding, PackSummary};
+use crate::collect::removal;
 use crate::error::VaultError;
 use crate::format::pack::{Footer, FooterEntry};
 use crate::format::{Flaw, names};
 use crate::id::PackId;
-use crate::index::ChunkIndex;
+use crate::index::{ChunkIndex, IndexEntry, Location};
 use crate::pack::{read_footer, summary};
+use std::collections::HashSet;
 use std::error::Error;
 use std::ops::ControlFlow;
 
@@ -22,6 +24,8 @@ pub struct Reconciliation {
     pub indexed: u64,
     /// Packs that the index knew, and that are not stored.
     pub forgotten: u64,
+    /// Packs whose removal an interrupted collection had left to be finished.
+    pub removed: u64,
     /// Packs that are lost or damaged.
     pub damaged: Vec<DamagedPack>,
 }
@@ -46,7 +50,7 @@ pub(crate) fn reconcile(
 ) -> Result<Reconciliation, VaultError> {
     let first = walk(blobs, index, catalog)?;
     if first.lost_from_index == 0 {
-        return Ok(first.found);
+        return Ok(finish(blobs, index, catalog, first));
     }
     // The index knows one place of each chunk. A chunk of a lost pack may have a second one in a pack that is there, and
     // only the footers of all packs tell: this is rare enough to read them all.
@@ -55,8 +59,21 @@ pub(crate) fn reconcile(
     Ok(Reconciliation {
         adopted: first.found.adopted,
         forgotten: first.found.forgotten,
-        ..second.found
+        ..finish(blobs, index, catalog, second)
     })
+}
+
+/// Finishes what was dropped. What can't be removed now must not keep the service from starting: it stays dropped, and
+/// nothing counts on it.
+fn finish(blobs: &dyn BlobStore, index: &dyn ChunkIndex, catalog: &dyn PackCatalog, walked: Outcome) -> Reconciliation {
+    let mut found = walked.found;
+    for packs in walked.dropped.chunks(removal::AT_ONCE) {
+        match removal::remove(blobs, index, catalog, packs) {
+            Ok(()) => found.removed += packs.len() as u64,
+            Err(error) => log::error!("{} dropped packs could not be removed yet: {error}", packs.len()),
+        }
+    }
+    found
 }
 
 struct Walk<'a> {
@@ -65,6 +82,7 @@ struct Walk<'a> {
     catalog: &'a dyn PackCatalog,
     recorded: Ahead<'a, PackSummary>,
     indexed: Ahead<'a, PackId>,
+    distrusted: Distrusted,
     outcome: Outcome,
 }
 
@@ -73,6 +91,7 @@ struct Outcome {
     found: Reconciliation,
     /// Packs that are lost or damaged, and that the index knew.
     lost_from_index: u64,
+    dropped: Vec<PackSummary>,
 }
 
 fn walk(blobs: &dyn BlobStore, index: &dyn ChunkIndex, catalog: &dyn PackCatalog) -> Result<Outcome, VaultError> {
@@ -82,6 +101,7 @@ fn walk(blobs: &dyn BlobStore, index: &dyn ChunkIndex, catalog: &dyn PackCatalog
         catalog,
         recorded: Ahead::new(|after: Option<&PackSummary>| Ok(catalog.list(after.map(|pack| pack.id), BATCH)?)),
         indexed: Ahead::new(|after: Option<&PackId>| Ok(index.packs(after.copied(), BATCH)?)),
+        distrusted: catalog.distrusted()?,
         outcome: Outcome::default(),
     };
     let mut result = Ok(());
@@ -112,6 +132,10 @@ impl Walk<'_> {
         self.missing_before(Some(id))?;
         let recorded = self.recorded.take_if(|pack| pack.id == id)?;
         let indexed = self.indexed.take_if(|pack| *pack == id)?.is_some();
+        if let Some(dropped) = recorded.filter(is_dropped) {
+            self.outcome.dropped.push(dropped);
+            return Ok(());
+        }
         if recorded.is_some_and(|pack| pack.size_bytes != size_bytes) {
             self.damaged(id, "its length is not the one in the catalog", indexed);
             return Ok(());
@@ -159,11 +183,31 @@ impl Walk<'_> {
             self.outcome.found.adopted += 1;
         }
         if !indexed {
-            let entries: Vec<_> = footer.entries.iter().map(FooterEntry::for_index).collect();
-            self.index.add_pack(id, &entries)?;
+            self.index.add_pack(id, &self.places(id, footer)?)?;
             self.outcome.found.indexed += 1;
         }
         Ok(())
+    }
+
+    /// What the index is to note of a pack: where a place is distrusted, only what is nowhere else. Otherwise the index
+    /// would lead readers to a damaged chunk past a whole one.
+    fn places(&self, id: PackId, footer: &Footer) -> Result<Vec<IndexEntry>, VaultError> {
+        let places: Vec<_> = footer.entries.iter().map(FooterEntry::for_index).collect();
+        let offsets = self.distrusted.chunks.iter().filter(|chunk| chunk.pack == id);
+        let offsets: HashSet<u32> = offsets.map(|chunk| chunk.offset).collect();
+        let all = self.distrusted.packs.contains(&id);
+        if !all && offsets.is_empty() {
+            return Ok(places);
+        }
+        let ids: Vec<_> = places.iter().map(|place| place.id).collect();
+        let others = self.index.locate(&ids)?;
+        let is_needed =
+            |place: &IndexEntry, other: Option<Location>| other.is_none() || !(all || offsets.contains(&place.offset));
+        let pairs = places.into_iter().zip(others);
+        Ok(pairs
+            .filter(|(place, other)| is_needed(place, *other))
+            .map(|(place, _)| place)
+            .collect())
     }
 
     /// All packs up to `next` (`None`: all that follow) that catalog or index know, and that do not lie in the store.
@@ -172,7 +216,11 @@ impl Walk<'_> {
         while let Some(recorded) = self.recorded.take_if(|pack| is_before(pack.id))? {
             self.unknown_before(Some(recorded.id))?;
             let indexed = self.indexed.take_if(|pack| *pack == recorded.id)?.is_some();
-            self.damaged(recorded.id, "it is gone", indexed);
+            if is_dropped(&recorded) {
+                self.outcome.dropped.push(recorded);
+            } else {
+                self.damaged(recorded.id, "it is gone", indexed);
+            }
         }
         self.unknown_before(next)
     }
@@ -180,7 +228,7 @@ impl Walk<'_> {
     /// Packs that only the index knows were deleted on purpose.
     fn unknown_before(&mut self, next: Option<PackId>) -> Result<(), VaultError> {
         while let Some(indexed) = self.indexed.take_if(|pack| next.is_none_or(|next| *pack < next))? {
-            self.index.remove_pack(indexed)?;
+            self.index.remove_pack(indexed, &[])?;
             self.outcome.found.forgotten += 1;
         }
         Ok(())
@@ -191,6 +239,10 @@ impl Walk<'_> {
         self.outcome.found.damaged.push(DamagedPack { id, reason });
         self.outcome.lost_from_index += u64::from(indexed);
     }
+}
+
+fn is_dropped(pack: &PackSummary) -> bool {
+    pack.standing == PackStanding::Dropped
 }
 
 type Fetch<'a, T> = Box<dyn Fn(Option<&T>) -> Result<Vec<T>, VaultError> + 'a>;

@@ -2,6 +2,7 @@
 
 use crate::blob::{BlobEntry, BlobError, BlobKey, BlobStore};
 use crate::catalog::{NoCatalog, PackCatalog};
+use crate::copy::OpenSessions;
 use crate::domain::{Domain, DomainCore};
 use crate::error::VaultError;
 use crate::format::config::Config;
@@ -55,6 +56,7 @@ pub(crate) struct VaultCore {
     pub(crate) pack_size_bytes: u64,
     wrapping: SealKey,
     domains: Mutex<HashMap<DomainId, Arc<DomainCore>>>,
+    pub(crate) sessions: OpenSessions,
     /// Whether packs are known to be lost or damaged. Then not even the chunks of a committed copy are sure to be there.
     pub(crate) damage_is_known: AtomicBool,
 }
@@ -116,6 +118,7 @@ impl Vault {
             pack_size_bytes: options.pack_size_bytes.min(MAX_PACK_SIZE_BYTES),
             wrapping: master.wrapping_key(config.vault),
             domains: Mutex::new(HashMap::new()),
+            sessions: OpenSessions::default(),
             damage_is_known: AtomicBool::new(false),
         }))
     }

@@ -1,7 +1,9 @@
 //! Making a copy.
 
+mod trust;
 mod worker;
 
+pub(crate) use trust::OpenSessions;
 pub use worker::PageWriter;
 
 use crate::catalog::PackSummary;
@@ -19,18 +21,22 @@ use std::collections::{BTreeMap, HashSet};
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use trust::Trust;
 
 /// One copy being made, shared by the threads that make it. Dropping it abandons the copy: what was stored so far is
 /// found again by the next attempt.
 ///
 /// Chunks in a pack that another worker of this copy has open count as stored, because the copy can't be committed
 /// unless every worker finishes. Chunks in open packs of *other* copies do not: those may never be closed.
+///
+/// What was distrusted when it began ([`crate::PackCatalog::distrusted`]) counts as absent until it ends.
 #[derive(Debug)]
 pub struct CopySession {
     domain: Domain,
     manifest: ManifestId,
     geometry: Geometry,
     parent: Option<StoredCopy>,
+    trust: Trust,
     /// The hash of a full chunk of zeros.
     zero_hash: ChunkHash,
     /// Chunks and pages that are in some worker's open pack, or about to be.
@@ -52,18 +58,21 @@ struct Progress {
 }
 
 impl CopySession {
-    pub(crate) fn new(domain: Domain, manifest: ManifestId, geometry: Geometry, parent: Option<&StoredCopy>) -> Self {
-        let parent = parent
-            .filter(|parent| parent.domain_id() == domain.id())
-            // When packs are known to be lost, the parent's chunks may be among them: then only the index tells.
-            .filter(|_| !domain.vault.damage_is_known.load(Ordering::Acquire))
-            .cloned();
+    pub(crate) fn new(
+        domain: Domain,
+        manifest: ManifestId,
+        geometry: Geometry,
+        parent: Option<&StoredCopy>,
+    ) -> Result<Self, VaultError> {
+        let parent = parent.filter(|parent| parent.domain_id() == domain.id()).cloned();
+        let trust = Trust::now(&domain.vault, parent.as_ref())?;
         let digester = Digester::new(geometry.size_bytes, geometry.chunk_size);
-        Self {
+        Ok(Self {
             domain,
             manifest,
             geometry,
             parent,
+            trust,
             zero_hash: crate::digest::zero_hash(geometry.chunk_size.as_usize()),
             in_flight: Mutex::default(),
             progress: Mutex::new(Progress {
@@ -75,7 +84,7 @@ impl CopySession {
                 new_packs: 0,
             }),
             unfinished: AtomicU64::new(0),
-        }
+        })
     }
 
     /// The name that the copy will have.

@@ -214,11 +214,13 @@ impl<'a> PageWriter<'a> {
         Ok(())
     }
 
-    /// Whether the parent has the chunk at the same place. Its chunks are stored: it is committed.
+    /// Whether the parent has the chunk at the same place, and what it has counts as stored.
     fn parent_has(&self, hash: &ChunkHash) -> bool {
         self.page.as_ref().is_some_and(|page| match &page.parent {
-            ParentPage::Known { entries, .. } => entries.get(page.entries.len()) == Some(&Some(*hash)),
-            ParentPage::None | ParentPage::Damaged => false,
+            ParentPage::Known { entries, .. } if self.session.trust.includes_parent() => {
+                entries.get(page.entries.len()) == Some(&Some(*hash))
+            }
+            ParentPage::Known { .. } | ParentPage::None | ParentPage::Damaged => false,
         })
     }
 
@@ -231,7 +233,7 @@ impl<'a> PageWriter<'a> {
         let bytes = page::encode(&open.entries);
         let hash = ChunkHash::of(&bytes);
         let (is_parents, again) = match &open.parent {
-            ParentPage::Known { hash: parent, .. } => (*parent == hash, false),
+            ParentPage::Known { hash: parent, .. } => (self.session.trust.includes_parent() && *parent == hash, false),
             ParentPage::None => (false, false),
             ParentPage::Damaged => (false, true),
         };
@@ -267,7 +269,7 @@ impl<'a> PageWriter<'a> {
         if !self.session.in_flight().insert(id) {
             return Ok(());
         }
-        if !again && self.session.domain.vault.index.contains(&id)? {
+        if !again && self.session.trust.finds(&self.session.domain.vault, &id)? {
             self.session.in_flight().remove(&id);
             return Ok(());
         }

@@ -39,12 +39,14 @@ pub trait ChunkIndex: Send + Sync {
     /// When the index can't be read.
     fn packs(&self, after: Option<PackId>, limit: usize) -> Result<Vec<PackId>, IndexError>;
 
-    /// Forgets a pack: chunks that are noted to lie there are in no pack from now on.
+    /// Forgets a pack: chunks that are noted to lie there are in no pack from now on. `chunks` are those that the pack
+    /// holds, as far as that is known: the space that noting them takes is given back. Like what is noted, what is
+    /// forgotten is durable only when it was flushed.
     ///
     /// # Errors
     ///
     /// When the index can't be written.
-    fn remove_pack(&self, pack: PackId) -> Result<(), IndexError>;
+    fn remove_pack(&self, pack: PackId, chunks: &[ChunkId]) -> Result<(), IndexError>;
 
     /// Forgets everything.
     ///

@@ -35,7 +35,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 /// Chunk id → number of the pack, offset, length: 32 bits each, little endian. A row whose pack has no number any more
-/// counts as absent, so that a pack is forgotten without looking for its chunks.
+/// counts as absent, so that a pack is forgotten even when nobody knows any more what it held.
 const CHUNKS: TableDefinition<'_, [u8; 32], [u8; 12]> = TableDefinition::new("chunks");
 /// Pack id → its number in this file.
 const NUMBERS: TableDefinition<'_, [u8; 16], u32> = TableDefinition::new("numbers of packs");
@@ -116,6 +116,22 @@ impl RedbIndex {
     }
 }
 
+impl RedbIndex {
+    /// A change that a crash may undo, unless it is the one in [`UNSYNCED_PACKS`] that is synced with those before it.
+    fn write_some_synced(
+        &self,
+        change: impl FnOnce(&WriteTransaction) -> Result<(), redb::Error>,
+    ) -> Result<(), IndexError> {
+        let sync = self.unsynced.fetch_add(1, Ordering::Relaxed) + 1 >= UNSYNCED_PACKS;
+        let durability = if sync { Durability::Immediate } else { Durability::None };
+        self.write(durability, change)?;
+        if sync {
+            self.unsynced.store(0, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+}
+
 impl ChunkIndex for RedbIndex {
     fn contains(&self, id: &ChunkId) -> Result<bool, IndexError> {
         Ok(self.locate(std::slice::from_ref(id))?.iter().any(Option::is_some))
@@ -147,23 +163,17 @@ impl ChunkIndex for RedbIndex {
     }
 
     fn add_pack(&self, pack: PackId, entries: &[IndexEntry]) -> Result<(), IndexError> {
-        let sync = self.unsynced.fetch_add(1, Ordering::Relaxed) + 1 >= UNSYNCED_PACKS;
-        let durability = if sync { Durability::Immediate } else { Durability::None };
         // In the order of the keys, so that each page of the tree is changed once.
         let mut entries = entries.to_vec();
         entries.sort_unstable_by_key(|entry| entry.id);
-        self.write(durability, |transaction| {
+        self.write_some_synced(|transaction| {
             let number = number_of(transaction, pack)?;
             let mut chunks = transaction.open_table(CHUNKS)?;
             for entry in &entries {
                 chunks.insert(entry.id.as_bytes(), encode([number, entry.offset, entry.length]))?;
             }
             Ok(())
-        })?;
-        if sync {
-            self.unsynced.store(0, Ordering::Relaxed);
-        }
-        Ok(())
+        })
     }
 
     fn packs(&self, after: Option<PackId>, limit: usize) -> Result<Vec<PackId>, IndexError> {
@@ -179,14 +189,24 @@ impl ChunkIndex for RedbIndex {
         run().map_err(unavailable)
     }
 
-    fn remove_pack(&self, pack: PackId) -> Result<(), IndexError> {
-        self.write(Durability::Immediate, |transaction| {
+    fn remove_pack(&self, pack: PackId, chunks: &[ChunkId]) -> Result<(), IndexError> {
+        let mut ids = chunks.to_vec();
+        ids.sort_unstable();
+        self.write_some_synced(|transaction| {
             let number = transaction
                 .open_table(NUMBERS)?
                 .remove(pack.to_bytes())?
                 .map(|number| number.value());
-            if let Some(number) = number {
-                transaction.open_table(PACKS)?.remove(number)?;
+            let Some(number) = number else {
+                return Ok(());
+            };
+            transaction.open_table(PACKS)?.remove(number)?;
+            let mut chunks = transaction.open_table(CHUNKS)?;
+            for id in &ids {
+                let place = chunks.get(id.as_bytes())?.map(|row| decode(row.value()));
+                if place.is_some_and(|[pack, ..]| pack == number) {
+                    chunks.remove(id.as_bytes())?;
+                }
             }
             Ok(())
         })

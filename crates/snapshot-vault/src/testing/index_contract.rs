@@ -14,6 +14,7 @@ macro_rules! chunk_index_contract {
             moves_a_chunk_to_the_pack_that_was_added_last,
             lists_its_packs_in_order_and_in_pieces,
             forgets_a_pack_with_all_that_lies_in_it,
+            forgets_of_a_pack_only_what_lies_in_it,
             forgets_everything_when_cleared,
             may_be_told_of_a_pack_twice,
         );
@@ -109,8 +110,10 @@ pub fn forgets_a_pack_with_all_that_lies_in_it(index: &impl ChunkIndex) {
     index.add_pack(one, &entries(0..10)).expect("add");
     index.add_pack(two, &entries(10..20)).expect("add");
 
-    index.remove_pack(two).expect("remove");
-    index.remove_pack(PackId::random()).expect("remove what never was");
+    index.remove_pack(two, &[]).expect("remove");
+    index
+        .remove_pack(PackId::random(), &[id(0)])
+        .expect("remove what never was");
     index.add_pack(three, &entries(30..40)).expect("add");
 
     assert!(index.contains(&id(0)).expect("contains"));
@@ -119,6 +122,23 @@ pub fn forgets_a_pack_with_all_that_lies_in_it(index: &impl ChunkIndex) {
     assert!(!index.packs(None, 10).expect("packs").contains(&two));
     index.add_pack(two, &entries(10..20)).expect("add again");
     assert_eq!(location(index, 15).map(|at| at.pack), Some(two));
+}
+
+/// # Panics
+///
+/// When the promise is broken.
+pub fn forgets_of_a_pack_only_what_lies_in_it(index: &impl ChunkIndex) {
+    let (one, two) = (PackId::random(), PackId::random());
+    index.add_pack(one, &entries(0..10)).expect("add");
+    index.add_pack(two, &entries(5..10)).expect("add");
+    let held: Vec<ChunkId> = (0..12).map(id).collect();
+
+    index.remove_pack(one, &held).expect("remove");
+    index.remove_pack(one, &held).expect("remove again");
+
+    assert_eq!(location(index, 4), None);
+    assert!((5..10).all(|i| location(index, i).is_some_and(|at| at.pack == two)));
+    assert_eq!(index.packs(None, 10).expect("packs"), [two]);
 }
 
 /// # Panics

@@ -1,9 +1,9 @@
 //! The ports in memory.
 
 use crate::blob::{BlobEntry, BlobError, BlobKey, BlobStore, BlobWriter};
-use crate::catalog::{CatalogError, PackCatalog, PackSummary};
+use crate::catalog::{CatalogError, Distrusted, PackCatalog, PackStanding, PackSummary, SetAside};
 use crate::hash::ChunkId;
-use crate::id::PackId;
+use crate::id::{CollectionId, PackId};
 use crate::index::{ChunkIndex, IndexEntry, IndexError, Location};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::ControlFlow;
@@ -117,29 +117,130 @@ impl BlobWriter for MemoryWriter {
 
 /// The list of packs in memory. Clones share it.
 #[derive(Clone, Debug, Default)]
-pub struct MemoryCatalog(Arc<Mutex<BTreeMap<PackId, PackSummary>>>);
+pub struct MemoryCatalog(Arc<Mutex<CatalogState>>);
+
+#[derive(Debug, Default)]
+struct CatalogState {
+    /// Packs, and whose they are when they are condemned or dropped.
+    packs: BTreeMap<PackId, (PackSummary, Option<CollectionId>)>,
+    damaged: BTreeSet<SetAside>,
+}
 
 impl MemoryCatalog {
-    /// Forgets a pack.
-    pub fn forget(&self, pack: PackId) {
-        lock(&self.0).remove(&pack);
+    /// Loses a pack's row, as a database does that was restored from an older backup.
+    pub fn lose(&self, pack: PackId) {
+        lock(&self.0).packs.remove(&pack);
+    }
+}
+
+impl CatalogState {
+    /// Gives those of the packs another standing that are condemned and the collection's.
+    fn settle(&mut self, collection: CollectionId, packs: &[PackId], standing: PackStanding) -> Vec<PackId> {
+        let mut settled = Vec::new();
+        for id in packs {
+            if let Some((pack, owner)) = self.packs.get_mut(id)
+                && pack.standing == PackStanding::Condemned
+                && *owner == Some(collection)
+            {
+                pack.standing = standing;
+                *owner = (standing != PackStanding::Kept).then_some(collection);
+                settled.push(*id);
+            }
+        }
+        settled
     }
 }
 
 impl PackCatalog for MemoryCatalog {
     fn record(&self, pack: &PackSummary) -> Result<(), CatalogError> {
-        lock(&self.0).insert(pack.id, *pack);
+        let pack = PackSummary {
+            standing: PackStanding::Kept,
+            ..*pack
+        };
+        lock(&self.0).packs.entry(pack.id).or_insert((pack, None));
         Ok(())
     }
 
     fn list(&self, after: Option<PackId>, limit: usize) -> Result<Vec<PackSummary>, CatalogError> {
-        let packs = lock(&self.0);
+        let state = lock(&self.0);
+        let packs = state.packs.values().map(|(pack, _)| *pack);
         Ok(packs
-            .values()
             .filter(|pack| after.is_none_or(|after| pack.id > after))
             .take(limit)
-            .copied()
             .collect())
+    }
+
+    fn take_over(&self, collection: CollectionId) -> Result<Vec<PackSummary>, CatalogError> {
+        let mut state = lock(&self.0);
+        let going = state
+            .packs
+            .values_mut()
+            .filter(|(pack, _)| pack.standing != PackStanding::Kept);
+        Ok(going
+            .map(|(pack, owner)| {
+                *owner = Some(collection);
+                *pack
+            })
+            .collect())
+    }
+
+    fn condemn(&self, collection: CollectionId, packs: &[PackId]) -> Result<(), CatalogError> {
+        let mut state = lock(&self.0);
+        for id in packs {
+            if let Some((pack, owner)) = state.packs.get_mut(id)
+                && pack.standing == PackStanding::Kept
+            {
+                pack.standing = PackStanding::Condemned;
+                *owner = Some(collection);
+            }
+        }
+        Ok(())
+    }
+
+    fn release(&self, collection: CollectionId, packs: &[PackId]) -> Result<(), CatalogError> {
+        lock(&self.0).settle(collection, packs, PackStanding::Kept);
+        Ok(())
+    }
+
+    fn drop_packs(&self, collection: CollectionId, packs: &[PackId]) -> Result<Vec<PackId>, CatalogError> {
+        Ok(lock(&self.0).settle(collection, packs, PackStanding::Dropped))
+    }
+
+    fn forget(&self, packs: &[PackId]) -> Result<(), CatalogError> {
+        let mut state = lock(&self.0);
+        for id in packs {
+            if state
+                .packs
+                .get(id)
+                .is_some_and(|(pack, _)| pack.standing == PackStanding::Dropped)
+            {
+                state.packs.remove(id);
+                state.damaged.retain(|chunk| chunk.pack != *id);
+            }
+        }
+        Ok(())
+    }
+
+    fn set_aside(&self, chunks: &[SetAside]) -> Result<(), CatalogError> {
+        let mut state = lock(&self.0);
+        for chunk in chunks {
+            if state.packs.contains_key(&chunk.pack) {
+                state.damaged.insert(*chunk);
+            }
+        }
+        Ok(())
+    }
+
+    fn distrusted(&self) -> Result<Distrusted, CatalogError> {
+        let state = lock(&self.0);
+        let packs = state.packs.values().map(|(pack, _)| pack);
+        Ok(Distrusted {
+            packs: packs
+                .filter(|pack| pack.standing != PackStanding::Kept)
+                .map(|pack| pack.id)
+                .collect(),
+            chunks: state.damaged.iter().copied().collect(),
+        })
     }
 }
 
@@ -190,7 +291,7 @@ impl ChunkIndex for MemoryIndex {
             .collect())
     }
 
-    fn remove_pack(&self, pack: PackId) -> Result<(), IndexError> {
+    fn remove_pack(&self, pack: PackId, _chunks: &[ChunkId]) -> Result<(), IndexError> {
         let mut state = lock(&self.0);
         state.packs.remove(&pack);
         state.chunks.retain(|_, location| location.pack != pack);

@@ -198,7 +198,7 @@ fn packs_that_the_catalog_does_not_know_are_adopted() {
     let test = TestVault::new();
     copy(&test.domain, &noise(3, PAGE), None);
     let recorded = test.catalog.list(None, 100).unwrap();
-    test.catalog.forget(recorded[1].id);
+    test.catalog.lose(recorded[1].id);
 
     let found = test.vault.reconcile().unwrap();
 
@@ -211,7 +211,7 @@ fn packs_that_only_the_index_knows_are_forgotten() {
     let test = TestVault::new();
     let stored = copy(&test.domain, &noise(3, CHUNK), None);
     let pack = test.catalog.list(None, 1).unwrap()[0].id;
-    test.catalog.forget(pack);
+    test.catalog.lose(pack);
     snapshot_vault::BlobStore::delete(&test.blobs, &packs(&test)[0]).unwrap();
 
     let found = test.vault.reconcile().unwrap();

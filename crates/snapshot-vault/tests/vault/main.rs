@@ -5,6 +5,7 @@ mod blob_stores;
 mod chunk_indexes;
 mod crashes;
 mod damage;
+mod distrust;
 mod fixture;
 mod misuse;
 mod round_trip;

@@ -2,8 +2,8 @@
 
 use snapshot_vault::testing::{MemoryBlobs, MemoryCatalog, MemoryIndex};
 use snapshot_vault::{
-    BlobStore, ChunkSize, CopySession, CopySummary, Domain, DomainId, ManifestId, MasterKey, ReadBuffers, StoredCopy,
-    Vault, VaultError, VaultOptions,
+    BlobKey, BlobStore, ChunkId, ChunkSize, CopySession, CopySummary, Domain, DomainId, ManifestId, MasterKey, PackId,
+    ReadBuffers, StoredCopy, Vault, VaultError, VaultOptions,
 };
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -39,6 +39,20 @@ impl TestVault {
     /// The vault after a restart that lost the index.
     pub(crate) fn restarted(&self) -> Self {
         Self::open(self.blobs.clone(), self.catalog.clone(), self.domain.id())
+    }
+
+    pub(crate) fn pack_key(&self, pack: PackId) -> BlobKey {
+        let name = format!("/{pack}");
+        let mut keys = self.blobs.keys().into_iter();
+        keys.find(|key| key.as_str().ends_with(&name))
+            .unwrap_or_else(|| BlobKey::parse("packs/gone").unwrap())
+    }
+
+    /// The id of the record that begins at `offset` of a pack, as the record tells it.
+    pub(crate) fn chunk_at(&self, pack: PackId, offset: u32) -> ChunkId {
+        let bytes = self.blobs.get(&self.pack_key(pack)).unwrap();
+        let id = offset as usize + 24;
+        ChunkId::from_bytes(*bytes[id..].first_chunk().unwrap())
     }
 
     fn open(blobs: MemoryBlobs, catalog: MemoryCatalog, domain: DomainId) -> Self {
