@@ -166,7 +166,7 @@ fn register(settings: &Settings, path: &Path, name: Name, organization: Organiza
         path,
     };
     let volume = command.into_volume(VolumeId::new(RandomIds.id()), SystemClock.now());
-    VolumeRepository::insert(&store, &volume)?;
+    VolumeRepository::insert(&store, &volume, None)?;
     Ok(Report {
         lines: vec![format!("{}  {} bytes  {}", volume.id(), size.as_bytes(), volume.name())],
         object: json!({"volume": {

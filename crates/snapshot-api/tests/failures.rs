@@ -97,7 +97,7 @@ impl House {
 
     fn add_volume(&self, size_bytes: u64) -> VolumeId {
         let volume = a_volume(self.organization).sized(size_bytes).build();
-        VolumeRepository::insert(&self.store, &volume).unwrap();
+        VolumeRepository::insert(&self.store, &volume, None).unwrap();
         volume.id()
     }
 

@@ -54,6 +54,20 @@ pub enum Error {
         /// The id.
         id: Uuid,
     },
+    /// It is not, or not any more, as the caller demands that it is.
+    #[error("{resource} \"{id}\" was changed since it was read")]
+    ConditionFailed {
+        /// What kind of thing.
+        resource: Resource,
+        /// Which one.
+        id: Uuid,
+    },
+    /// A key that names one request was sent with another one.
+    #[error("the key was used before, for another request")]
+    KeyReused,
+    /// The request was carried out before, under the same key: its receipt has the answer.
+    #[error("the request was carried out before")]
+    AnsweredBefore,
     /// The task is somebody else's by now, or has ended: the worker has to drop it and write nothing more.
     #[error("the task's lease is lost")]
     LeaseLost,

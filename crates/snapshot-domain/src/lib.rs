@@ -63,6 +63,7 @@ mod ids;
 mod name;
 mod pack;
 pub mod ports;
+mod receipt;
 mod revision;
 mod size;
 mod snapshot;
@@ -85,7 +86,8 @@ pub use ids::{
 };
 pub use name::{InvalidName, Name};
 pub use pack::{DamagedChunk, Distrusted, Pack, PackStanding};
-pub use revision::Revision;
+pub use receipt::{Fingerprint, IdempotencyKey, InvalidKey, KeyedRequest, Receipt, ReceiptId};
+pub use revision::{Revision, RevisionCondition};
 pub use size::{InvalidSize, VolumeSize};
 pub use snapshot::{
     BaseVolume, NewSnapshot, ReadableSnapshot, Snapshot, SnapshotChanges, SnapshotEvent, SnapshotState,

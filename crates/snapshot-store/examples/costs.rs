@@ -126,7 +126,7 @@ fn create(store: &Store, volume: &Volume) -> Result<(), snapshot_domain::Error> 
     };
     let request = RequestId::new(next_id());
     let task = Task::new(TaskId::new(next_id()), volume.organization(), work, 0, request, now);
-    store.begin(&snapshot, &task, volume)
+    store.begin(&snapshot, &task, volume, None)
 }
 
 /// Later ids are larger, as those of UUID version 7 are.
@@ -155,7 +155,7 @@ fn volume(store: &Store, organization: OrganizationId) -> Result<Volume, Box<dyn
         volume_type: VolumeType::LocalSsd,
     };
     let volume = Volume::empty(new, moment(0)?);
-    VolumeRepository::insert(store, &volume)?;
+    VolumeRepository::insert(store, &volume, None)?;
     Ok(volume)
 }
 

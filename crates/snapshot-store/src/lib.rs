@@ -35,7 +35,7 @@
 //!
 //! Each write is a transaction on a connection of the pool, at `READ COMMITTED`. What two of them could decide differently
 //! is decided by conditional updates: the second one waits for the row, looks again, and finds the revision or the lease
-//! changed. Rows are locked in this order, so that no two transactions wait for each other: task, snapshot, snapshot
+//! changed. Rows are locked in this order, so that no two transactions wait for each other: receipt, task, snapshot, snapshot
 //! total, volume, volume total.
 //!
 //! # What is not here
@@ -53,6 +53,7 @@ mod migrate;
 mod organizations;
 mod packs;
 mod pool;
+mod receipts;
 mod schema;
 mod snapshots;
 mod store;

@@ -110,6 +110,16 @@ table! {
 }
 
 table! {
+    receipts (id) {
+        id -> Binary,
+        fingerprint -> Binary,
+        answer -> Text,
+        kept_at -> BigInt,
+        expires_at -> BigInt,
+    }
+}
+
+table! {
     volume_totals (organization_id) {
         organization_id -> Binary,
         total -> BigInt,

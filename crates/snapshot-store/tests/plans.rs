@@ -65,8 +65,8 @@ fn stored() -> Stored {
     let snapshot = a_snapshot(organization.id).of(&volume).build();
     let task = a_capture(&snapshot).build();
     OrganizationRepository::insert(&store, &organization).unwrap();
-    VolumeRepository::insert(&store, &volume).unwrap();
-    store.begin(&snapshot, &task, &volume).unwrap();
+    VolumeRepository::insert(&store, &volume, None).unwrap();
+    store.begin(&snapshot, &task, &volume, None).unwrap();
     Stored {
         store,
         folder,

@@ -180,7 +180,12 @@ const fn domain_status(error: &Error) -> StatusCode {
     match error {
         Error::NotFound { .. } => StatusCode::NOT_FOUND,
         Error::NotAllowed => StatusCode::FORBIDDEN,
-        Error::Conflict { .. } | Error::Stale { .. } | Error::AlreadyExists { .. } => StatusCode::CONFLICT,
+        Error::Conflict { .. }
+        | Error::Stale { .. }
+        | Error::AlreadyExists { .. }
+        | Error::KeyReused
+        | Error::AnsweredBefore => StatusCode::CONFLICT,
+        Error::ConditionFailed { .. } => StatusCode::PRECONDITION_FAILED,
         Error::TooManyBytes { .. } => StatusCode::PAYLOAD_TOO_LARGE,
         Error::Unavailable { .. } | Error::NoSpace { .. } => StatusCode::SERVICE_UNAVAILABLE,
         Error::LeaseLost | Error::Damaged { .. } | Error::Corrupt { .. } => StatusCode::INTERNAL_SERVER_ERROR,
@@ -198,6 +203,9 @@ const fn retry_after_seconds(error: &Error) -> Option<u32> {
         | Error::Conflict { .. }
         | Error::Stale { .. }
         | Error::AlreadyExists { .. }
+        | Error::ConditionFailed { .. }
+        | Error::KeyReused
+        | Error::AnsweredBefore
         | Error::TooManyBytes { .. }
         | Error::LeaseLost
         | Error::Damaged { .. }
@@ -221,7 +229,15 @@ fn domain_body(error: &Error, request: RequestId, plain: impl Fn(&'static str) -
             resource_id: Some(id.to_string()),
             ..plain("conflict")
         },
-        Error::Stale { .. } => plain("conflict"),
+        Error::Stale { .. } | Error::AnsweredBefore => plain("conflict"),
+        Error::KeyReused => ErrorBody {
+            message: "This Idempotency-Key was used before, for another request: use a new one".to_owned(),
+            ..plain("conflict")
+        },
+        Error::ConditionFailed { id, .. } => ErrorBody {
+            resource_id: Some(id.to_string()),
+            ..plain("precondition_failed")
+        },
         Error::TooManyBytes { .. } => plain("invalid_request_error"),
         Error::Unavailable { .. } | Error::NoSpace { .. } => plain("service_unavailable"),
         Error::Damaged { first, last, .. } => ErrorBody {

@@ -12,6 +12,11 @@ mod archive;
 mod bytes;
 mod environment;
 mod packs;
+mod receipts;
+#[cfg_attr(
+    feature = "mocks",
+    expect(clippy::ref_option_ref, reason = "mockall passes arguments on by reference")
+)]
 mod snapshots;
 mod tasks;
 #[cfg_attr(
@@ -25,6 +30,7 @@ pub use archive::SnapshotArchive;
 pub use bytes::{OpenVolume, ReadAt, SnapshotBytes, StagedWrite, VolumeBytes};
 pub use environment::{Clock, IdSource};
 pub use packs::PackRepository;
+pub use receipts::ReceiptRepository;
 pub use snapshots::{SnapshotCursor, SnapshotQuery, SnapshotRepository};
 pub use tasks::{Renewal, TaskQueue};
 pub use volumes::{VolumeCursor, VolumeQuery, VolumeRepository};
@@ -36,6 +42,7 @@ pub use self::{
     bytes::{MockReadAt, MockSnapshotBytes, MockStagedWrite, MockVolumeBytes},
     environment::{MockClock, MockIdSource},
     packs::MockPackRepository,
+    receipts::MockReceiptRepository,
     snapshots::MockSnapshotRepository,
     tasks::MockTaskQueue,
     volumes::MockVolumeRepository,

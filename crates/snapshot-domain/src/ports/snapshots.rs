@@ -1,22 +1,25 @@
 //! Where snapshots are kept.
 
 use crate::{
-    Lease, Name, ReadableSnapshot, Result, Scope, Snapshot, SnapshotId, SnapshotStateName, Tag, Task, TaskOutcome,
-    Timestamp, Volume, VolumeId, ports::Slice,
+    Lease, Name, ReadableSnapshot, Receipt, Result, Scope, Snapshot, SnapshotId, SnapshotStateName, Tag, Task,
+    TaskOutcome, Timestamp, Volume, VolumeId, ports::Slice,
 };
 
 /// Keeps snapshots.
 #[cfg_attr(feature = "mocks", mockall::automock)]
 pub trait SnapshotRepository: Send + Sync {
-    /// Stores a new snapshot and the task that fills it, and counts one more copy of the volume.
+    /// Stores a new snapshot and the task that fills it, counts one more copy of the volume, and keeps the receipt of the
+    /// request for it, if that is to have one.
     ///
     /// Any number of copies of one volume may begin at once: beginning one does not change the volume's revision.
     ///
     /// # Errors
     ///
+    /// [`AnsweredBefore`](crate::Error::AnsweredBefore) when there is such a receipt already;
     /// [`Stale`](crate::Error::Stale) unless the volume is stored at exactly `volume.revision()`;
     /// [`AlreadyExists`](crate::Error::AlreadyExists) when the id is taken.
-    fn begin(&self, snapshot: &Snapshot, task: &Task, volume: &Volume) -> Result<()>;
+    #[cfg_attr(feature = "mocks", mockall::concretize)]
+    fn begin(&self, snapshot: &Snapshot, task: &Task, volume: &Volume, receipt: Option<&Receipt>) -> Result<()>;
 
     /// Stores a snapshot that is whole already, without any task and without a volume: it was found in the vault.
     ///

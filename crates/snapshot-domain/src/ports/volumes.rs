@@ -1,26 +1,32 @@
 //! Where volumes are kept (their rows; for their bytes see [`VolumeBytes`](super::VolumeBytes)).
 
 use crate::{
-    Lease, Name, Result, Scope, Tag, Task, TaskOutcome, Timestamp, Volume, VolumeId, VolumeStateName, ports::Slice,
+    Lease, Name, Receipt, Result, Scope, Tag, Task, TaskOutcome, Timestamp, Volume, VolumeId, VolumeStateName,
+    ports::Slice,
 };
 
 /// Keeps volumes.
 #[cfg_attr(feature = "mocks", mockall::automock)]
 pub trait VolumeRepository: Send + Sync {
-    /// Stores a new volume.
+    /// Stores a new volume, and keeps the receipt of the request for it, if that is to have one.
     ///
     /// # Errors
     ///
+    /// [`AnsweredBefore`](crate::Error::AnsweredBefore) when there is such a receipt already;
     /// [`AlreadyExists`](crate::Error::AlreadyExists) when the id is taken.
-    fn insert(&self, volume: &Volume) -> Result<()>;
+    #[cfg_attr(feature = "mocks", mockall::concretize)]
+    fn insert(&self, volume: &Volume, receipt: Option<&Receipt>) -> Result<()>;
 
-    /// Stores a new volume and the restore task that fills it.
+    /// Stores a new volume and the restore task that fills it, and keeps the receipt of the request for them, if that is
+    /// to have one.
     ///
     /// # Errors
     ///
+    /// [`AnsweredBefore`](crate::Error::AnsweredBefore) when there is such a receipt already;
     /// [`NotFound`](crate::Error::NotFound) when the snapshot that the task reads is gone;
     /// [`AlreadyExists`](crate::Error::AlreadyExists) when the volume's id is taken.
-    fn begin_restore(&self, volume: &Volume, task: &Task) -> Result<()>;
+    #[cfg_attr(feature = "mocks", mockall::concretize)]
+    fn begin_restore(&self, volume: &Volume, task: &Task, receipt: Option<&Receipt>) -> Result<()>;
 
     /// The volume, if it is in the scope.
     ///

@@ -5,10 +5,10 @@ use std::path::PathBuf;
 
 use super::clock::{fresh_id, moment};
 use crate::{
-    AccountId, BaseVolume, Caller, Content, ContentDigest, InstanceId, Name, Organization, OrganizationId, Pack,
-    PackId, PackStanding, Progress, RequestId, RestoreSource, Revision, Snapshot, SnapshotId, SnapshotState,
-    StoredSnapshot, StoredTask, StoredVolume, Tags, Task, TaskId, TaskState, Timestamp, Token, TokenId, TokenRecord,
-    Volume, VolumeId, VolumeLocation, VolumeSize, VolumeState, VolumeType, Work,
+    AccountId, BaseVolume, Caller, Content, ContentDigest, Fingerprint, InstanceId, Name, Organization, OrganizationId,
+    Pack, PackId, PackStanding, Progress, Receipt, ReceiptId, RequestId, RestoreSource, Revision, Snapshot, SnapshotId,
+    SnapshotState, StoredSnapshot, StoredTask, StoredVolume, Tags, Task, TaskId, TaskState, Timestamp, Token, TokenId,
+    TokenRecord, Volume, VolumeId, VolumeLocation, VolumeSize, VolumeState, VolumeType, Work,
 };
 
 /// A name.
@@ -86,6 +86,18 @@ pub fn a_token_record(organization: OrganizationId) -> TokenRecord {
         hash: Token::from_random(fresh_id()).hash(),
         created_at: moment(0),
         revoked_at: None,
+    }
+}
+
+/// The receipt of some request, kept at moment `n` for a thousand microseconds. Those of different numbers have different
+/// ids.
+pub fn a_receipt(n: u8) -> Receipt {
+    Receipt {
+        id: ReceiptId::from_bytes([n; 32]),
+        fingerprint: Fingerprint::from_bytes([n.wrapping_add(1); 32]),
+        answer: format!("answer {n}"),
+        kept_at: moment(i64::from(n)),
+        expires_at: moment(1_000 + i64::from(n)),
     }
 }
 

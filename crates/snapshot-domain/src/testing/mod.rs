@@ -23,9 +23,9 @@ mod memory;
 mod services;
 
 pub use builders::{
-    SnapshotBuilder, TaskBuilder, VolumeBuilder, a_caller, a_caller_of, a_capture, a_content, a_pack, a_request,
-    a_restore, a_snapshot, a_task, a_token_record, a_volume, an_instance, an_organization, an_organization_id, name,
-    size, tags,
+    SnapshotBuilder, TaskBuilder, VolumeBuilder, a_caller, a_caller_of, a_capture, a_content, a_pack, a_receipt,
+    a_request, a_restore, a_snapshot, a_task, a_token_record, a_volume, an_instance, an_organization,
+    an_organization_id, name, size, tags,
 };
 pub use bytes::{InMemorySnapshotBytes, InMemoryVolumes};
 pub use clock::{ManualClock, SequentialIds, moment};
@@ -33,7 +33,7 @@ pub use memory::InMemoryStore;
 pub use services::Services;
 
 pub use crate::ports::{
-    MockClock, MockIdSource, MockOrganizationRepository, MockPackRepository, MockReadAt, MockSnapshotArchive,
-    MockSnapshotBytes, MockSnapshotRepository, MockStagedWrite, MockTaskQueue, MockTokenRepository, MockVolumeBytes,
-    MockVolumeRepository,
+    MockClock, MockIdSource, MockOrganizationRepository, MockPackRepository, MockReadAt, MockReceiptRepository,
+    MockSnapshotArchive, MockSnapshotBytes, MockSnapshotRepository, MockStagedWrite, MockTaskQueue,
+    MockTokenRepository, MockVolumeBytes, MockVolumeRepository,
 };

@@ -3,6 +3,7 @@
 //! Whatever is asked for by somebody takes a [`Caller`](crate::Caller): what is not theirs is not found.
 
 mod access;
+mod receipts;
 mod recovery;
 mod snapshots;
 mod tasks;
@@ -10,6 +11,7 @@ mod volumes;
 mod writes;
 
 pub use access::{AccessService, Bootstrap, NewToken};
+pub use receipts::{ReceiptOf, ReceiptService};
 pub use recovery::{Recovery, RecoveryError, RecoveryService};
 pub use snapshots::{CreateSnapshot, SnapshotService};
 pub use tasks::{TaskReader, TaskService};

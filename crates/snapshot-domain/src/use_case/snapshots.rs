@@ -2,10 +2,10 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use super::{Begun, Tracked, until_not_stale};
+use super::{Begun, ReceiptOf, Tracked, until_not_stale};
 use crate::{
-    Caller, Name, NewSnapshot, OrganizationId, RequestId, Result, Snapshot, SnapshotChanges, SnapshotId, SnapshotState,
-    Tags, Task, TaskId, VolumeId, Work,
+    Caller, Name, NewSnapshot, OrganizationId, RequestId, Resource, Result, RevisionCondition, Snapshot,
+    SnapshotChanges, SnapshotId, SnapshotState, Tags, Task, TaskId, VolumeId, Work,
     ports::{
         Clock, IdSource, ReadAt, Slice, SnapshotBytes, SnapshotCursor, SnapshotQuery, SnapshotRepository, TaskQueue,
         VolumeRepository,
@@ -63,6 +63,21 @@ impl SnapshotService {
     /// [`NotAllowed`](crate::Error::NotAllowed) when the organization, [`NotFound`](crate::Error::NotFound) when the
     /// volume is not the caller's; [`Conflict`](crate::Error::Conflict) when the volume can't be copied now.
     pub fn create(&self, caller: &Caller, command: &CreateSnapshot, request: RequestId) -> Result<Begun<Snapshot>> {
+        self.create_once(caller, command, request, None)
+    }
+
+    /// As [`create`](Self::create), and keeps the request's receipt in the same transaction.
+    ///
+    /// # Errors
+    ///
+    /// Also [`AnsweredBefore`](crate::Error::AnsweredBefore) when there is such a receipt already.
+    pub fn create_once(
+        &self,
+        caller: &Caller,
+        command: &CreateSnapshot,
+        request: RequestId,
+        receipt: Option<ReceiptOf<'_, Begun<Snapshot>>>,
+    ) -> Result<Begun<Snapshot>> {
         caller.act_for(command.organization)?;
         let id = SnapshotId::new(self.ids.id());
         let task_id = TaskId::new(self.ids.id());
@@ -89,8 +104,11 @@ impl SnapshotService {
                 request,
                 now,
             );
-            self.snapshots.begin(&snapshot, &task, &volume)?;
-            Ok(Begun { item: snapshot, task })
+            let begun = Begun { item: snapshot, task };
+            let receipt = receipt.map(|of| of(&begun));
+            self.snapshots
+                .begin(&begun.item, &begun.task, &volume, receipt.as_ref())?;
+            Ok(begun)
         })
     }
 
@@ -146,8 +164,24 @@ impl SnapshotService {
     /// [`NotFound`](crate::Error::NotFound) when the snapshot, [`NotAllowed`](crate::Error::NotAllowed) when the new
     /// organization is not the caller's.
     pub fn update(&self, caller: &Caller, id: SnapshotId, changes: &SnapshotChanges) -> Result<Tracked<Snapshot>> {
+        self.update_if(caller, id, changes, &RevisionCondition::Any)
+    }
+
+    /// As [`update`](Self::update), but only a revision that the condition holds for is changed.
+    ///
+    /// # Errors
+    ///
+    /// Also [`ConditionFailed`](crate::Error::ConditionFailed).
+    pub fn update_if(
+        &self,
+        caller: &Caller,
+        id: SnapshotId,
+        changes: &SnapshotChanges,
+        condition: &RevisionCondition,
+    ) -> Result<Tracked<Snapshot>> {
         let item = until_not_stale(|| {
             let mut snapshot = self.snapshots.find(&caller.scope(), id)?;
+            condition.check(Resource::Snapshot, id.as_uuid(), snapshot.revision())?;
             if let Some(organization) = changes.organization {
                 caller.act_for(organization)?;
             }
@@ -165,8 +199,24 @@ impl SnapshotService {
     ///
     /// [`NotFound`](crate::Error::NotFound) when there is none, or when it is somebody else's.
     pub fn delete(&self, caller: &Caller, id: SnapshotId, request: RequestId) -> Result<()> {
+        self.delete_if(caller, id, request, &RevisionCondition::Any)
+    }
+
+    /// As [`delete`](Self::delete), but only a revision that the condition holds for is deleted.
+    ///
+    /// # Errors
+    ///
+    /// Also [`ConditionFailed`](crate::Error::ConditionFailed).
+    pub fn delete_if(
+        &self,
+        caller: &Caller,
+        id: SnapshotId,
+        request: RequestId,
+        condition: &RevisionCondition,
+    ) -> Result<()> {
         until_not_stale(|| {
             let snapshot = self.snapshots.find(&caller.scope(), id)?;
+            condition.check(Resource::Snapshot, id.as_uuid(), snapshot.revision())?;
             match snapshot.state() {
                 SnapshotState::Snapshotting => self.snapshots.cancel(&snapshot),
                 SnapshotState::Available(_) | SnapshotState::Error { .. } => {

@@ -2,10 +2,11 @@
 
 use std::{collections::HashMap, path::PathBuf, sync::Arc};
 
-use super::{Begun, Tracked, until_not_stale};
+use super::{Begun, ReceiptOf, Tracked, until_not_stale};
 use crate::{
-    Caller, Name, NewVolume, OrganizationId, RequestId, RestoreSource, Result, SnapshotId, Tags, Task, TaskId,
-    Timestamp, Volume, VolumeChanges, VolumeEvent, VolumeId, VolumeLocation, VolumeSize, VolumeState, VolumeType, Work,
+    Caller, Name, NewVolume, OrganizationId, RequestId, Resource, RestoreSource, Result, RevisionCondition, SnapshotId,
+    Tags, Task, TaskId, Timestamp, Volume, VolumeChanges, VolumeEvent, VolumeId, VolumeLocation, VolumeSize,
+    VolumeState, VolumeType, Work,
     ports::{
         Clock, IdSource, OpenVolume, Slice, SnapshotRepository, TaskQueue, VolumeBytes, VolumeCursor, VolumeQuery,
         VolumeRepository,
@@ -110,6 +111,20 @@ impl VolumeService {
     /// [`NotAllowed`](crate::Error::NotAllowed) when the organization is not the caller's; what
     /// [`VolumeBytes::create`] can fail with.
     pub fn create(&self, caller: &Caller, command: CreateVolume) -> Result<Volume> {
+        self.create_once(caller, command, None)
+    }
+
+    /// As [`create`](Self::create), and keeps the request's receipt in the same transaction.
+    ///
+    /// # Errors
+    ///
+    /// Also [`AnsweredBefore`](crate::Error::AnsweredBefore) when there is such a receipt already.
+    pub fn create_once(
+        &self,
+        caller: &Caller,
+        command: CreateVolume,
+        receipt: Option<ReceiptOf<'_, Volume>>,
+    ) -> Result<Volume> {
         caller.act_for(command.organization)?;
         let new = NewVolume {
             id: VolumeId::new(self.ids.id()),
@@ -122,7 +137,8 @@ impl VolumeService {
         let volume = Volume::empty(new, self.clock.now());
         // The bytes come first: a row without bytes would be a volume that can't be read.
         self.bytes.create(&volume)?;
-        match self.volumes.insert(&volume) {
+        let receipt = receipt.map(|of| of(&volume));
+        match self.volumes.insert(&volume, receipt.as_ref()) {
             Ok(()) => Ok(volume),
             Err(error) => {
                 // What is left behind if this fails too takes no room, and no row names it.
@@ -139,6 +155,21 @@ impl VolumeService {
     /// [`NotAllowed`](crate::Error::NotAllowed) when the organization, [`NotFound`](crate::Error::NotFound) when the
     /// snapshot is not the caller's; [`Conflict`](crate::Error::Conflict) unless the snapshot is `available`.
     pub fn restore(&self, caller: &Caller, command: RestoreVolume, request: RequestId) -> Result<Begun<Volume>> {
+        self.restore_once(caller, command, request, None)
+    }
+
+    /// As [`restore`](Self::restore), and keeps the request's receipt in the same transaction.
+    ///
+    /// # Errors
+    ///
+    /// Also [`AnsweredBefore`](crate::Error::AnsweredBefore) when there is such a receipt already.
+    pub fn restore_once(
+        &self,
+        caller: &Caller,
+        command: RestoreVolume,
+        request: RequestId,
+        receipt: Option<ReceiptOf<'_, Begun<Volume>>>,
+    ) -> Result<Begun<Volume>> {
         caller.act_for(command.organization)?;
         let snapshot = self.snapshots.find(&caller.scope(), command.snapshot)?;
         snapshot.readable()?;
@@ -169,8 +200,10 @@ impl VolumeService {
             request,
             now,
         );
-        self.volumes.begin_restore(&volume, &task)?;
-        Ok(Begun { item: volume, task })
+        let begun = Begun { item: volume, task };
+        let receipt = receipt.map(|of| of(&begun));
+        self.volumes.begin_restore(&begun.item, &begun.task, receipt.as_ref())?;
+        Ok(begun)
     }
 
     /// Makes a volume of an image or a device that stays where it is.
@@ -180,7 +213,7 @@ impl VolumeService {
     /// Only those of the storage itself.
     pub fn register(&self, command: RegisterVolume) -> Result<Volume> {
         let volume = command.into_volume(VolumeId::new(self.ids.id()), self.clock.now());
-        self.volumes.insert(&volume)?;
+        self.volumes.insert(&volume, None)?;
         Ok(volume)
     }
 
@@ -231,8 +264,24 @@ impl VolumeService {
     ///
     /// [`NotFound`](crate::Error::NotFound) when there is none, or when it is somebody else's.
     pub fn update(&self, caller: &Caller, id: VolumeId, changes: &VolumeChanges) -> Result<Tracked<Volume>> {
+        self.update_if(caller, id, changes, &RevisionCondition::Any)
+    }
+
+    /// As [`update`](Self::update), but only a revision that the condition holds for is changed.
+    ///
+    /// # Errors
+    ///
+    /// Also [`ConditionFailed`](crate::Error::ConditionFailed).
+    pub fn update_if(
+        &self,
+        caller: &Caller,
+        id: VolumeId,
+        changes: &VolumeChanges,
+        condition: &RevisionCondition,
+    ) -> Result<Tracked<Volume>> {
         let item = until_not_stale(|| {
             let mut volume = self.volumes.find(&caller.scope(), id)?;
+            condition.check(Resource::Volume, id.as_uuid(), volume.revision())?;
             if volume.update(changes.clone(), self.clock.now()) {
                 self.volumes.update(&volume)?;
             }
@@ -248,8 +297,24 @@ impl VolumeService {
     /// [`NotFound`](crate::Error::NotFound) when there is none, or when it is somebody else's;
     /// [`Conflict`](crate::Error::Conflict) while it is being copied, written or filled.
     pub fn delete(&self, caller: &Caller, id: VolumeId, request: RequestId) -> Result<()> {
+        self.delete_if(caller, id, request, &RevisionCondition::Any)
+    }
+
+    /// As [`delete`](Self::delete), but only a revision that the condition holds for is deleted.
+    ///
+    /// # Errors
+    ///
+    /// Also [`ConditionFailed`](crate::Error::ConditionFailed).
+    pub fn delete_if(
+        &self,
+        caller: &Caller,
+        id: VolumeId,
+        request: RequestId,
+        condition: &RevisionCondition,
+    ) -> Result<()> {
         until_not_stale(|| {
             let volume = self.volumes.find(&caller.scope(), id)?;
+            condition.check(Resource::Volume, id.as_uuid(), volume.revision())?;
             volume.check_can_be_deleted()?;
             let erase = match volume.location() {
                 VolumeLocation::Managed => {

@@ -114,7 +114,7 @@ fn a_snapshot_that_is_begun_anew_is_the_same_one() {
         .snapshots
         .expect_begin()
         .times(2)
-        .returning(move |snapshot, task, _| {
+        .returning(move |snapshot, task, _, _| {
             begun.push((snapshot.id(), task.id()));
             if begun.len() == 1 {
                 return Err(stale());
@@ -142,7 +142,11 @@ fn a_volume_that_is_written_just_before_its_copy_begins_is_not_copied() {
         .expect_find()
         .times(2)
         .returning(move |_, _| Ok(seen.pop().unwrap()));
-    ports.snapshots.expect_begin().once().returning(|_, _, _| Err(stale()));
+    ports
+        .snapshots
+        .expect_begin()
+        .once()
+        .returning(|_, _, _, _| Err(stale()));
     let caller = a_caller_of(&[resting.organization()]);
     let command = new_snapshot(&caller, resting.id());
 
@@ -266,7 +270,7 @@ fn a_volume_without_room_for_its_bytes_gets_no_row() {
 #[test]
 fn a_volume_whose_row_can_not_be_stored_leaves_no_bytes() {
     let mut ports = Ports::default();
-    ports.volumes.expect_insert().returning(|_| Err(broken()));
+    ports.volumes.expect_insert().returning(|_, _| Err(broken()));
     let kept = InMemoryVolumes::default();
     let service = VolumeService::new(
         Arc::new(ports.volumes),
@@ -290,7 +294,7 @@ fn a_snapshot_that_is_deleted_just_before_its_restore_begins_is_not_found() {
     let id = snapshot.id().as_uuid();
     let mut ports = Ports::default();
     find_always(&mut ports, &snapshot);
-    ports.volumes.expect_begin_restore().once().returning(move |_, _| {
+    ports.volumes.expect_begin_restore().once().returning(move |_, _, _| {
         Err(Error::NotFound {
             resource: Resource::Snapshot,
             id,

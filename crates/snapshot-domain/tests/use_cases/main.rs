@@ -8,7 +8,9 @@
 )]
 
 mod access;
+mod conditions;
 mod failures;
+mod receipts;
 mod recovery;
 mod snapshots;
 mod story;

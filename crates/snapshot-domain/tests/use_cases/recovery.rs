@@ -153,7 +153,7 @@ fn a_database_with_tokens_or_volumes_is_left_alone() {
         OrganizationRepository::insert(store, &organization).unwrap();
     }
     TokenRepository::insert(&with_token, &a_token_record(owner)).unwrap();
-    VolumeRepository::insert(&with_volume, &a_volume(owner).build()).unwrap();
+    VolumeRepository::insert(&with_volume, &a_volume(owner).build(), None).unwrap();
 
     for (store, told) in [(with_token, "tokens"), (with_volume, "volumes")] {
         let refused = service(&store, &archive).recover().unwrap_err();

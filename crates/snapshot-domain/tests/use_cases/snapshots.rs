@@ -82,7 +82,7 @@ fn a_volume_whose_bytes_are_not_all_there_is_not_copied() {
         ),
     ] {
         let volume = a_volume(story.owner.organizations[0]).in_state(state).build();
-        VolumeRepository::insert(&story.services.store, &volume).unwrap();
+        VolumeRepository::insert(&story.services.store, &volume, None).unwrap();
         let command = new_snapshot(&story.owner, volume.id());
 
         let created = story.services.snapshots.create(&story.owner, &command, a_request());

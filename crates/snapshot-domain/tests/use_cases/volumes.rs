@@ -218,7 +218,7 @@ fn a_volume_can_be_renamed_in_every_state() {
         },
     ] {
         let volume = a_volume(story.owner.organizations[0]).in_state(state).build();
-        VolumeRepository::insert(&story.services.store, &volume).unwrap();
+        VolumeRepository::insert(&story.services.store, &volume, None).unwrap();
         volumes.push(volume);
     }
     story.services.clock.advance_millis(5);

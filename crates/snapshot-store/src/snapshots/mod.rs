@@ -5,8 +5,8 @@ mod row;
 
 use diesel::{dsl::sql, prelude::*, sql_types::Bool};
 use snapshot_domain::{
-    Error, Lease, OrganizationId, ReadableSnapshot, Resource, Result, Scope, Snapshot, SnapshotId, Task, TaskOutcome,
-    Timestamp, Volume, VolumeId,
+    Error, Lease, OrganizationId, ReadableSnapshot, Receipt, Resource, Result, Scope, Snapshot, SnapshotId, Task,
+    TaskOutcome, Timestamp, Volume, VolumeId,
     ports::{Slice, SnapshotCursor, SnapshotQuery, SnapshotRepository},
 };
 use uuid::Uuid;
@@ -17,18 +17,21 @@ use crate::{
     columns::{self, id_column, number_column},
     connection::{AnyConnection, MultiBackend},
     failure::{Failure, Outcome, refused},
+    receipts::{self, ReceiptRow},
     schema::snapshots,
     tasks::{self, TaskRow},
     volumes,
 };
 
 impl SnapshotRepository for Store {
-    fn begin(&self, snapshot: &Snapshot, task: &Task, volume: &Volume) -> Result<()> {
+    fn begin(&self, snapshot: &Snapshot, task: &Task, volume: &Volume, receipt: Option<&Receipt>) -> Result<()> {
+        let receipt = receipt.map(ReceiptRow::from);
         let row = SnapshotRow::try_from(snapshot)?;
         let task = TaskRow::try_from(task)?;
         let volume_id = id_column(volume.id().as_uuid());
         let volume_revision = number_column("volume", volume.revision().as_u64())?;
         self.write(move |connection| {
+            receipts::keep(connection, receipt.as_ref())?;
             insert(connection, &row)?;
             tasks::insert(connection, &task)?;
             volumes::begin_copy(connection, &volume_id, volume_revision)

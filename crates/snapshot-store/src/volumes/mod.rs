@@ -5,7 +5,7 @@ mod row;
 
 use diesel::{dsl::sql, prelude::*, sql_types::Bool};
 use snapshot_domain::{
-    Error, Lease, Resource, Result, Scope, Task, TaskOutcome, Timestamp, Volume, VolumeId, Work,
+    Error, Lease, Receipt, Resource, Result, Scope, Task, TaskOutcome, Timestamp, Volume, VolumeId, Work,
     ports::{Slice, VolumeCursor, VolumeQuery, VolumeRepository},
 };
 use uuid::Uuid;
@@ -16,18 +16,24 @@ use crate::{
     columns::{self, id_column},
     connection::{AnyConnection, MultiBackend},
     failure::{Failure, Outcome, refused},
+    receipts::{self, ReceiptRow},
     schema::volumes,
     snapshots,
     tasks::{self, TaskRow},
 };
 
 impl VolumeRepository for Store {
-    fn insert(&self, volume: &Volume) -> Result<()> {
+    fn insert(&self, volume: &Volume, receipt: Option<&Receipt>) -> Result<()> {
+        let receipt = receipt.map(ReceiptRow::from);
         let row = VolumeRow::try_from(volume)?;
-        self.write(move |connection| insert(connection, &row))
+        self.write(move |connection| {
+            receipts::keep(connection, receipt.as_ref())?;
+            insert(connection, &row)
+        })
     }
 
-    fn begin_restore(&self, volume: &Volume, task: &Task) -> Result<()> {
+    fn begin_restore(&self, volume: &Volume, task: &Task, receipt: Option<&Receipt>) -> Result<()> {
+        let receipt = receipt.map(ReceiptRow::from);
         let row = VolumeRow::try_from(volume)?;
         let source = match task.work() {
             Work::Restore { source, .. } => Some(source.snapshot),
@@ -35,6 +41,7 @@ impl VolumeRepository for Store {
         };
         let task = TaskRow::try_from(task)?;
         self.write(move |connection| {
+            receipts::keep(connection, receipt.as_ref())?;
             if let Some(snapshot) = source {
                 snapshots::hold(connection, snapshot)?;
             }

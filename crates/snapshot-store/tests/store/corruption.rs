@@ -28,8 +28,8 @@ fn stored() -> Stored {
     let snapshot = a_snapshot(organization.id).of(&volume).build();
     let task = a_capture(&snapshot).build();
     OrganizationRepository::insert(place.store(), &organization).unwrap();
-    VolumeRepository::insert(place.store(), &volume).unwrap();
-    place.store().begin(&snapshot, &task, &volume).unwrap();
+    VolumeRepository::insert(place.store(), &volume, None).unwrap();
+    place.store().begin(&snapshot, &task, &volume, None).unwrap();
     Stored {
         place,
         scope: Scope::new(vec![organization.id]),

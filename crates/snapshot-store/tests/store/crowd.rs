@@ -46,7 +46,7 @@ fn let_a_crowd_in(store: &Store) -> usize {
     let organizations: Vec<_> = organizations.into_iter().map(|it| it.id).collect();
     let scope = Scope::new(organizations.clone());
     for organization in &organizations {
-        VolumeRepository::insert(store, &a_volume(*organization).build()).unwrap();
+        VolumeRepository::insert(store, &a_volume(*organization).build(), None).unwrap();
     }
     let done = AtomicUsize::new(0);
 
@@ -98,7 +98,7 @@ fn act(store: &Store, scope: &Scope, organization: OrganizationId, instance: Ins
     match (choice % 9, some_volume, some_snapshot) {
         (0..=2, Some(volume), _) if volume.check_can_be_copied().is_ok() => {
             let snapshot = a_snapshot(organization).of(volume).build();
-            store.begin(&snapshot, &a_capture(&snapshot).build(), volume)
+            store.begin(&snapshot, &a_capture(&snapshot).build(), volume, None)
         }
         (3, _, Some(snapshot)) if snapshot.readable().is_err() => store.cancel(snapshot),
         (4, _, Some(snapshot)) => {
@@ -124,7 +124,7 @@ fn act(store: &Store, scope: &Scope, organization: OrganizationId, instance: Ins
                 .sized(snapshot.size().as_bytes())
                 .restoring(snapshot.id())
                 .build();
-            store.begin_restore(&volume, &a_restore(&volume, snapshot).build())
+            store.begin_restore(&volume, &a_restore(&volume, snapshot).build(), None)
         }
         (7, Some(volume), _) if volume.check_can_be_deleted().is_ok() && volumes.len() > 2 => {
             VolumeRepository::delete(store, volume, None)

@@ -90,7 +90,7 @@ fn write_a_hundred_volumes(store: &Store) {
     OrganizationRepository::insert(store, &organization).unwrap();
     for _ in 0..100 {
         let id = VolumeId::new(Uuid::new_v4());
-        VolumeRepository::insert(store, &a_volume(organization.id).id(id).build()).unwrap();
+        VolumeRepository::insert(store, &a_volume(organization.id).id(id).build(), None).unwrap();
     }
 }
 
@@ -130,7 +130,7 @@ fn what_was_acknowledged_is_there_after_reopening() {
             let store = before.store();
             scope.spawn(move || {
                 for volume in volumes {
-                    VolumeRepository::insert(store, volume).unwrap();
+                    VolumeRepository::insert(store, volume, None).unwrap();
                 }
             });
         }

@@ -8,7 +8,10 @@ use std::{
 
 use diesel::{Connection, PgConnection, QueryableByName, RunQueryDsl, connection::SimpleConnection, sql_types::BigInt};
 use snapshot_domain::{
-    ports::{OrganizationRepository, PackRepository, SnapshotRepository, TaskQueue, TokenRepository, VolumeRepository},
+    ports::{
+        OrganizationRepository, PackRepository, ReceiptRepository, SnapshotRepository, TaskQueue, TokenRepository,
+        VolumeRepository,
+    },
     testing::contract::Ports,
 };
 use snapshot_store::{Store, StoreOptions};
@@ -186,6 +189,10 @@ impl<P: Sync> Ports for StoreIn<P> {
     }
 
     fn packs(&self) -> &dyn PackRepository {
+        &self.store
+    }
+
+    fn receipts(&self) -> &dyn ReceiptRepository {
         &self.store
     }
 }

@@ -36,7 +36,7 @@ fn writes_do_not_notice_that_the_server_closed_their_connections() {
     let volume = a_volume(organization.id).build();
 
     within.place.end_connections();
-    let inserted = VolumeRepository::insert(within.store(), &volume);
+    let inserted = VolumeRepository::insert(within.store(), &volume, None);
 
     assert!(inserted.is_ok(), "{inserted:?}");
     assert_eq!(VolumeRepository::get(within.store(), volume.id()).unwrap(), volume);

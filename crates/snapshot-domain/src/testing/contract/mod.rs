@@ -17,6 +17,7 @@ pub mod adoptions;
 pub mod captures;
 pub mod leases;
 pub mod packs;
+pub mod receipts;
 pub mod restores;
 pub mod snapshot_lists;
 pub mod snapshots;
@@ -28,7 +29,8 @@ mod world;
 use std::io::Write;
 
 use crate::ports::{
-    OrganizationRepository, PackRepository, SnapshotRepository, TaskQueue, TokenRepository, VolumeRepository,
+    OrganizationRepository, PackRepository, ReceiptRepository, SnapshotRepository, TaskQueue, TokenRepository,
+    VolumeRepository,
 };
 
 /// A store under test: all repositories over the same rows. It may own what has to go away after the test.
@@ -45,6 +47,8 @@ pub trait Ports: Sync {
     fn tasks(&self) -> &dyn TaskQueue;
     /// Packs.
     fn packs(&self) -> &dyn PackRepository;
+    /// Receipts.
+    fn receipts(&self) -> &dyn ReceiptRepository;
 }
 
 /// Runs one rule against a store, or says loudly that there is none.
@@ -106,6 +110,19 @@ macro_rules! repository_contract {
                     sets_nothing_aside_in_a_pack_that_is_not_listed,
                     distrusts_exactly_condemned_and_dropped_packs_and_what_is_set_aside,
                     changes_more_packs_at_once_than_a_statement_takes_parameters,
+                }
+                receipts {
+                    keeps_a_receipt_as_it_was_stored,
+                    finds_no_receipt_of_another_id,
+                    finds_no_receipt_that_has_expired,
+                    refuses_a_second_receipt_of_the_same_id,
+                    keeps_a_receipt_in_place_of_one_that_has_expired,
+                    forgets_receipts_that_have_expired_in_steps,
+                    keeps_a_receipt_together_with_the_snapshot_it_tells_of,
+                    keeps_no_receipt_of_a_snapshot_that_could_not_begin,
+                    keeps_a_receipt_together_with_the_volume_it_tells_of,
+                    keeps_a_receipt_together_with_the_restore_it_tells_of,
+                    lets_only_one_of_many_racing_requests_under_one_key_make_something,
                 }
                 snapshot_lists {
                     lists_snapshots_oldest_first_with_ties_by_id,

@@ -32,7 +32,7 @@ pub fn does_not_begin_a_restore_from_a_snapshot_that_is_gone(ports: &dyn Ports) 
     let volume = a_volume(world.organization).restoring(snapshot.id()).build();
     let task = a_restore(&volume, &snapshot).build();
 
-    let begun = ports.volumes().begin_restore(&volume, &task);
+    let begun = ports.volumes().begin_restore(&volume, &task, None);
 
     assert_not_found(begun, Resource::Snapshot, snapshot.id().as_uuid());
     assert_not_found(
@@ -54,7 +54,7 @@ pub fn refuses_a_restore_into_a_volume_whose_id_is_taken(ports: &dyn Ports) {
         .build();
     let task = a_restore(&volume, &snapshot).build();
 
-    let begun = ports.volumes().begin_restore(&volume, &task);
+    let begun = ports.volumes().begin_restore(&volume, &task, None);
 
     assert_exists_already(begun);
     assert_eq!(world.reread(&existing), existing);

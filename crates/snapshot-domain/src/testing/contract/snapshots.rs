@@ -87,7 +87,7 @@ pub fn lets_any_number_of_copies_of_one_volume_begin_at_once(ports: &dyn Ports) 
         let snapshot = a_snapshot(world.organization).of(&volume).build();
         ports
             .snapshots()
-            .begin(&snapshot, &a_capture(&snapshot).build(), &volume)
+            .begin(&snapshot, &a_capture(&snapshot).build(), &volume, None)
     });
 
     assert!(outcomes.iter().all(Result::is_ok), "{outcomes:?}");
@@ -105,7 +105,7 @@ pub fn does_not_begin_a_copy_of_a_volume_that_was_changed(ports: &dyn Ports) {
     let snapshot = a_snapshot(world.organization).of(&volume).build();
     let task = a_capture(&snapshot).build();
 
-    let begun = ports.snapshots().begin(&snapshot, &task, &volume);
+    let begun = ports.snapshots().begin(&snapshot, &task, &volume, None);
 
     assert_stale(begun);
     assert_nothing_begun(ports, &snapshot, &task);
@@ -126,7 +126,7 @@ pub fn does_not_begin_a_copy_of_a_volume_that_was_renamed(ports: &dyn Ports) {
     let snapshot = a_snapshot(world.organization).of(&volume).build();
     let task = a_capture(&snapshot).build();
 
-    let begun = ports.snapshots().begin(&snapshot, &task, &volume);
+    let begun = ports.snapshots().begin(&snapshot, &task, &volume, None);
 
     assert_stale(begun);
     assert_nothing_begun(ports, &snapshot, &task);
@@ -141,7 +141,7 @@ pub fn does_not_begin_a_copy_of_a_volume_that_is_gone(ports: &dyn Ports) {
     let snapshot = a_snapshot(world.organization).of(&volume).build();
     let task = a_capture(&snapshot).build();
 
-    let begun = ports.snapshots().begin(&snapshot, &task, &volume);
+    let begun = ports.snapshots().begin(&snapshot, &task, &volume, None);
 
     assert_stale(begun);
     assert_nothing_begun(ports, &snapshot, &task);
@@ -159,7 +159,7 @@ pub fn refuses_a_snapshot_whose_id_is_taken(ports: &dyn Ports) {
         .build();
     let task = a_capture(&second).build();
 
-    let begun = ports.snapshots().begin(&second, &task, &world.reread(&volume));
+    let begun = ports.snapshots().begin(&second, &task, &world.reread(&volume), None);
 
     assert_exists_already(begun);
     assert_eq!(ports.snapshots().get(first.id()).unwrap(), first);
@@ -348,7 +348,7 @@ pub fn never_lets_a_copy_and_a_write_begin_together(ports: &dyn Ports) {
             if n == 0 {
                 let snapshot = a_snapshot(world.organization).of(&volume).build();
                 let task = a_capture(&snapshot).build();
-                ports.snapshots().begin(&snapshot, &task, &volume)
+                ports.snapshots().begin(&snapshot, &task, &volume, None)
             } else {
                 ports.volumes().update(&volume_after(&volume, VolumeEvent::WriteBegun))
             }

@@ -34,7 +34,7 @@ pub fn refuses_a_volume_whose_id_is_taken(ports: &dyn Ports) {
     let first = world.volume();
     let second = a_volume(world.organization).id(first.id()).named("another").build();
 
-    let inserted = ports.volumes().insert(&second);
+    let inserted = ports.volumes().insert(&second, None);
 
     assert_exists_already(inserted);
     assert_eq!(world.reread(&first), first);
@@ -219,7 +219,7 @@ pub fn never_lets_a_copy_begin_of_a_volume_that_is_deleted(ports: &dyn Ports) {
             if n == 0 {
                 let snapshot = a_snapshot(world.organization).of(&volume).build();
                 let task = crate::testing::a_capture(&snapshot).build();
-                ports.snapshots().begin(&snapshot, &task, &volume)
+                ports.snapshots().begin(&snapshot, &task, &volume, None)
             } else {
                 ports.volumes().delete(&volume, None)
             }

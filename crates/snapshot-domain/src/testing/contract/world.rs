@@ -54,7 +54,7 @@ impl<'a> World<'a> {
 
     pub(super) fn store_volume(&self, volume: VolumeBuilder) -> Volume {
         let volume = volume.build();
-        self.ports.volumes().insert(&volume).unwrap();
+        self.ports.volumes().insert(&volume, None).unwrap();
         volume
     }
 
@@ -78,7 +78,7 @@ impl<'a> World<'a> {
         let task = a_capture(&snapshot).build();
         self.ports
             .snapshots()
-            .begin(&snapshot, &task, &self.reread(volume))
+            .begin(&snapshot, &task, &self.reread(volume), None)
             .unwrap();
         Copying { snapshot, task }
     }
@@ -117,7 +117,7 @@ impl<'a> World<'a> {
             .restoring(snapshot.id())
             .build();
         let task = a_restore(&volume, snapshot).build();
-        self.ports.volumes().begin_restore(&volume, &task).unwrap();
+        self.ports.volumes().begin_restore(&volume, &task, None).unwrap();
         Restoring { volume, task }
     }
 

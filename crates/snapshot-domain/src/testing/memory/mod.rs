@@ -2,6 +2,7 @@
 
 mod access;
 mod packs;
+mod receipts;
 mod snapshots;
 mod tasks;
 mod volumes;
@@ -14,10 +15,11 @@ use std::{
 use self::packs::ListedPack;
 use super::contract::Ports;
 use crate::{
-    AccountId, DamagedChunk, Error, Organization, OrganizationId, PackId, Resource, Result, Snapshot, SnapshotId, Task,
-    TaskId, TokenId, TokenRecord, Volume, VolumeId,
+    AccountId, DamagedChunk, Error, Organization, OrganizationId, PackId, Receipt, ReceiptId, Resource, Result,
+    Snapshot, SnapshotId, Task, TaskId, TokenId, TokenRecord, Volume, VolumeId,
     ports::{
-        OrganizationRepository, PackRepository, Slice, SnapshotRepository, TaskQueue, TokenRepository, VolumeRepository,
+        OrganizationRepository, PackRepository, ReceiptRepository, Slice, SnapshotRepository, TaskQueue,
+        TokenRepository, VolumeRepository,
     },
 };
 
@@ -38,6 +40,7 @@ struct Tables {
     tasks: HashMap<TaskId, Task>,
     packs: BTreeMap<PackId, ListedPack>,
     damaged_chunks: BTreeSet<DamagedChunk>,
+    receipts: HashMap<ReceiptId, Receipt>,
 }
 
 impl InMemoryStore {
@@ -95,6 +98,10 @@ impl Ports for InMemoryStore {
     }
 
     fn packs(&self) -> &dyn PackRepository {
+        self
+    }
+
+    fn receipts(&self) -> &dyn ReceiptRepository {
         self
     }
 }

@@ -1,13 +1,14 @@
 use super::{InMemoryStore, Tables, slice_of};
 use crate::{
-    Error, Lease, OrganizationId, ReadableSnapshot, Resource, Result, Scope, Snapshot, SnapshotId, Task, TaskOutcome,
-    Timestamp, Volume, VolumeId, VolumeState, Work,
+    Error, Lease, OrganizationId, ReadableSnapshot, Receipt, Resource, Result, Scope, Snapshot, SnapshotId, Task,
+    TaskOutcome, Timestamp, Volume, VolumeId, VolumeState, Work,
     ports::{Slice, SnapshotCursor, SnapshotQuery, SnapshotRepository},
 };
 
 impl SnapshotRepository for InMemoryStore {
-    fn begin(&self, snapshot: &Snapshot, task: &Task, volume: &Volume) -> Result<()> {
+    fn begin(&self, snapshot: &Snapshot, task: &Task, volume: &Volume, receipt: Option<&Receipt>) -> Result<()> {
         let mut tables = self.lock();
+        tables.check_receipt_is_new(receipt)?;
         tables.check_snapshot_is_new(snapshot)?;
         tables.check_task_is_new(task)?;
         let stored = tables.volumes.get(&volume.id());
@@ -22,6 +23,7 @@ impl SnapshotRepository for InMemoryStore {
         tables.count_copies(volume.id(), |copies| copies + 1);
         tables.snapshots.insert(snapshot.id(), snapshot.clone());
         tables.add_task(task);
+        tables.add_receipt(receipt);
         Ok(())
     }
 

@@ -1,20 +1,23 @@
 use super::{InMemoryStore, Tables, slice_of};
 use crate::{
-    Error, Lease, Resource, Result, Scope, StoredVolume, Task, TaskOutcome, Timestamp, Volume, VolumeId, VolumeState,
-    Work,
+    Error, Lease, Receipt, Resource, Result, Scope, StoredVolume, Task, TaskOutcome, Timestamp, Volume, VolumeId,
+    VolumeState, Work,
     ports::{Slice, VolumeCursor, VolumeQuery, VolumeRepository},
 };
 
 impl VolumeRepository for InMemoryStore {
-    fn insert(&self, volume: &Volume) -> Result<()> {
+    fn insert(&self, volume: &Volume, receipt: Option<&Receipt>) -> Result<()> {
         let mut tables = self.lock();
+        tables.check_receipt_is_new(receipt)?;
         tables.check_volume_is_new(volume)?;
         tables.volumes.insert(volume.id(), volume.clone());
+        tables.add_receipt(receipt);
         Ok(())
     }
 
-    fn begin_restore(&self, volume: &Volume, task: &Task) -> Result<()> {
+    fn begin_restore(&self, volume: &Volume, task: &Task, receipt: Option<&Receipt>) -> Result<()> {
         let mut tables = self.lock();
+        tables.check_receipt_is_new(receipt)?;
         tables.check_volume_is_new(volume)?;
         tables.check_task_is_new(task)?;
         if let Work::Restore { source, .. } = task.work()
@@ -27,6 +30,7 @@ impl VolumeRepository for InMemoryStore {
         }
         tables.volumes.insert(volume.id(), volume.clone());
         tables.add_task(task);
+        tables.add_receipt(receipt);
         Ok(())
     }
 
