@@ -32,17 +32,7 @@ pub(crate) struct Manifest {
 
 impl Manifest {
     pub(crate) fn encode(&self, domain: DomainId, id: ManifestId, key: &SealKey) -> Result<Vec<u8>, VaultError> {
-        let mut body = Vec::with_capacity(FIXED_BODY_BYTES + self.metadata.len());
-        body.extend_from_slice(&self.geometry.chunk_size.bytes().to_le_bytes());
-        let metadata_len = u32::try_from(self.metadata.len()).map_err(|_| VaultError::Misuse("too much metadata"))?;
-        body.extend_from_slice(&metadata_len.to_le_bytes());
-        body.extend_from_slice(&self.geometry.size_bytes.to_le_bytes());
-        body.extend_from_slice(&self.pack_bytes.to_le_bytes());
-        body.extend_from_slice(&[0; 8]);
-        body.extend_from_slice(&self.digest);
-        body.extend_from_slice(&self.metadata);
-        self.pages.encode(&mut body);
-
+        let mut body = self.encode_body()?;
         let nonce = random_bytes::<NONCE_BYTES>()?;
         let mut bytes = begin(MAGIC);
         bytes.extend_from_slice(&nonce);
@@ -57,6 +47,21 @@ impl Manifest {
         Ok(bytes)
     }
 
+    /// What is sealed.
+    pub(crate) fn encode_body(&self) -> Result<Vec<u8>, VaultError> {
+        let mut body = Vec::with_capacity(FIXED_BODY_BYTES + self.metadata.len());
+        body.extend_from_slice(&self.geometry.chunk_size.bytes().to_le_bytes());
+        let metadata_len = u32::try_from(self.metadata.len()).map_err(|_| VaultError::Misuse("too much metadata"))?;
+        body.extend_from_slice(&metadata_len.to_le_bytes());
+        body.extend_from_slice(&self.geometry.size_bytes.to_le_bytes());
+        body.extend_from_slice(&self.pack_bytes.to_le_bytes());
+        body.extend_from_slice(&[0; 8]);
+        body.extend_from_slice(&self.digest);
+        body.extend_from_slice(&self.metadata);
+        self.pages.encode(&mut body);
+        Ok(body)
+    }
+
     pub(crate) fn decode(bytes: &[u8], domain: DomainId, id: ManifestId, key: &SealKey) -> Result<Self, Flaw> {
         let (nonce, sealed) = outside(bytes, domain, id)?;
         let mut body = vec![0; sealed.len().checked_sub(TAG_BYTES).ok_or(Flaw::Bytes("too short"))?];
@@ -65,7 +70,8 @@ impl Manifest {
         Self::decode_body(&body)
     }
 
-    fn decode_body(body: &[u8]) -> Result<Self, Flaw> {
+    /// Reads what was sealed.
+    pub(crate) fn decode_body(body: &[u8]) -> Result<Self, Flaw> {
         let mut fields = Fields::new(body);
         let chunk_size = ChunkSize::new(fields.u32()?).map_err(|_| Flaw::Bytes("its chunk size is impossible"))?;
         let metadata_len = fields.u32()? as usize;

@@ -1,9 +1,11 @@
 //! Doubles of the ports for tests, and the suites that every implementation of a port passes.
 
 pub mod blob_contract;
+mod decoder;
 mod faulty;
 pub mod index_contract;
 mod memory;
 
+pub use decoder::Decoder;
 pub use faulty::{Fault, FaultyBlobs};
 pub use memory::{MemoryBlobs, MemoryCatalog, MemoryIndex};
