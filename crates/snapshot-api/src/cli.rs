@@ -7,9 +7,15 @@
 
 use std::{num::NonZero, path::PathBuf};
 
-use clap::{Args, Parser, Subcommand, ValueEnum, value_parser};
-use snapshot_domain::Name;
+use clap::{
+    Args, Parser, Subcommand, ValueEnum,
+    builder::{PossibleValuesParser, TypedValueParser},
+    value_parser,
+};
+use snapshot_domain::{Name, Role};
 use uuid::Uuid;
+
+use crate::expiry::Expiry;
 
 /// Takes snapshots of volumes: a self-hosted service with an HTTP API.
 ///
@@ -71,6 +77,14 @@ pub(crate) enum TokenCommand {
         /// What to call it
         #[arg(long, value_parser = Name::parse)]
         name: Name,
+        /// What it is for. admin: everything; operator: all but what concerns who may call; backup: create and read, never
+        /// change or delete: what a machine that may be broken into should hold; read: only read
+        #[arg(long, value_name = "ROLE", default_value_t = Role::Operator, value_parser = role())]
+        role: Role,
+        /// From when on it is no longer taken: a date (2027-01-31, in UTC), a moment (2027-01-31T18:00:00+01:00), or a time
+        /// from now (30m, 12h, 90d, 4w) [default: never]
+        #[arg(long, value_name = "WHEN", value_parser = Expiry::parse)]
+        expires: Option<Expiry>,
     },
     /// List all tokens, without the secrets
     List,
@@ -132,6 +146,12 @@ pub(crate) struct Verify {
     pub(crate) throughput: Option<NonZero<u64>>,
 }
 
+/// Reads a role by its name.
+fn role() -> impl TypedValueParser<Value = Role> {
+    PossibleValuesParser::new(Role::ALL.map(Role::as_str))
+        .map(|name| Role::parse(&name).expect("only the names of roles are taken"))
+}
+
 /// Reads a number of bytes, with `K`, `M` or `G` behind it for powers of 1024.
 fn bytes(raw: &str) -> Result<NonZero<u64>, String> {
     let (digits, unit) = match raw.char_indices().last() {
@@ -178,6 +198,30 @@ mod tests {
         for refused in ["", "M", "0", "0M", "-1", "1.5G", "10 M", "10MB", "99999999999G", "9é"] {
             check(refused, None);
         }
+    }
+
+    #[test]
+    fn a_token_is_an_operators_unless_another_role_is_named() {
+        let role_of = |more: &[&str]| {
+            let organization = "6f418e5f-b42d-4423-a0b5-349c74c454a4";
+            let arguments = [
+                "snapshot-api",
+                "token",
+                "create",
+                "--name",
+                "x",
+                "--organization",
+                organization,
+            ];
+            match Cli::try_parse_from([&arguments, more].concat()).ok()?.command {
+                Some(Command::Token(TokenCommand::Create { role, .. })) => Some(role),
+                _ => None,
+            }
+        };
+
+        assert_eq!(role_of(&[]), Some(Role::Operator));
+        assert_eq!(role_of(&["--role", "backup"]), Some(Role::Backup));
+        assert_eq!(role_of(&["--role", "root"]), None);
     }
 
     #[test]

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use snapshot_domain::{
     Name, Organization, OrganizationId, TokenId, TokenRecord, VolumeId,
     ports::{Clock as _, IdSource as _, VolumeRepository},
-    use_case::RegisterVolume,
+    use_case::{CreateToken, RegisterVolume},
 };
 use snapshot_mover::measure;
 use snapshot_store::Store;
@@ -46,9 +46,22 @@ impl Report {
 pub(crate) fn token(settings: &Settings, command: TokenCommand, output: Output) -> anyhow::Result<()> {
     let access = startup::access(&open(settings)?);
     let report = match command {
-        TokenCommand::Create { organizations, name } => {
+        TokenCommand::Create {
+            organizations,
+            name,
+            role,
+            expires,
+        } => {
             let organizations = organizations.into_iter().map(OrganizationId::new).collect();
-            let made = access.create_token(name, organizations)?;
+            let expires_at = expires.map(|expiry| expiry.after(SystemClock.now())).transpose();
+            let made = access.create_token(CreateToken {
+                name,
+                organizations,
+                role,
+                expires_at: expires_at
+                    .map_err(anyhow::Error::msg)
+                    .context("--expires is of no use")?,
+            })?;
             let mut object = token_object(&made.record);
             object["secret"] = json!(made.token.expose());
             Report {
@@ -79,13 +92,17 @@ pub(crate) fn token(settings: &Settings, command: TokenCommand, output: Output) 
 }
 
 fn token_line(token: &TokenRecord) -> String {
-    let state = token
-        .revoked_at
-        .map_or_else(|| "valid".to_owned(), |at| format!("revoked {at}"));
+    let state = match (token.revoked_at, token.expires_at) {
+        (Some(at), _) => format!("revoked {at}"),
+        (None, Some(at)) if token.is_taken_at(SystemClock.now()) => format!("valid until {at}"),
+        (None, Some(at)) => format!("expired {at}"),
+        (None, None) => "valid".to_owned(),
+    };
     format!(
-        "{}  {}  {}  for {}  {state}",
+        "{}  {}  {}  {}  for {}  {state}",
         token.id,
         token.created_at,
+        token.role,
         token.name,
         ids(token).join(" and ")
     )
@@ -97,7 +114,9 @@ fn token_object(token: &TokenRecord) -> Value {
         "account": token.account.to_string(),
         "name": token.name.as_str(),
         "organizations": ids(token),
+        "role": token.role.as_str(),
         "creation_date": token.created_at.to_string(),
+        "expiry_date": token.expires_at.map(|at| at.to_string()),
         "revocation_date": token.revoked_at.map(|at| at.to_string()),
     })
 }

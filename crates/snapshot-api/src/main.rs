@@ -6,6 +6,7 @@ mod cli;
 mod commands;
 mod data_folder;
 mod environment;
+mod expiry;
 mod first_start;
 mod health;
 mod logging;

@@ -26,7 +26,7 @@ use snapshot_domain::{
         InMemorySnapshotBytes, InMemoryStore, InMemoryVolumes, ManualClock, MockReadAt, MockSnapshotBytes,
         MockSnapshotRepository, MockStagedWrite, MockVolumeBytes, SequentialIds, a_snapshot, a_volume, an_organization,
     },
-    use_case::{AccessService, SnapshotService, TaskReader, VolumeService},
+    use_case::{AccessService, CreateToken, SnapshotService, TaskReader, VolumeService},
 };
 
 const MIB: u64 = 1 << 20;
@@ -46,7 +46,9 @@ impl House {
         let store = InMemoryStore::default();
         let access = access(&store);
         let organization = access.create_organization(an_organization().name).unwrap().id;
-        let made = access.create_token(an_organization().name, vec![organization]).unwrap();
+        let made = access
+            .create_token(CreateToken::of_admin(an_organization().name, organization))
+            .unwrap();
         Self {
             snapshots: Arc::new(store.clone()),
             store,

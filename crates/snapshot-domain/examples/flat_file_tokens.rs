@@ -14,10 +14,10 @@ use std::{
 };
 
 use snapshot_domain::{
-    AccountId, Caller, Error, Name, Organization, OrganizationId, Resource, Result, Timestamp, TokenHash, TokenId,
-    TokenRecord,
+    AccountId, Caller, Error, Name, Organization, OrganizationId, Resource, Result, Role, Timestamp, TokenHash,
+    TokenId, TokenRecord,
     ports::{Clock, IdSource, OrganizationRepository, TokenRepository},
-    use_case::AccessService,
+    use_case::{AccessService, CreateToken},
 };
 use uuid::Uuid;
 
@@ -27,7 +27,12 @@ fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
     // The first day: an organization, and a token for its nightly job.
     let access = open(path.clone());
     let organization = access.create_organization(Name::parse("Lighthouse")?)?;
-    let nightly = access.create_token(Name::parse("nightly job")?, vec![organization.id])?;
+    let nightly = access.create_token(CreateToken {
+        name: Name::parse("nightly job")?,
+        organizations: vec![organization.id],
+        role: Role::Backup,
+        expires_at: None,
+    })?;
     println!("made organization {} and token {}", organization.id, nightly.record.id);
 
     // The next day: the process is a new one, and the file is all that it knows.
@@ -42,7 +47,7 @@ fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
     println!("it was revoked; is it still known? {is_known}");
 
     let nobody = OrganizationId::new(Uuid::nil());
-    if let Err(refused) = access.create_token(Name::parse("a slip")?, vec![nobody]) {
+    if let Err(refused) = access.create_token(CreateToken::of_admin(Name::parse("a slip")?, nobody)) {
         println!("and what makes no sense is refused: {refused}");
     }
     println!("the file:\n{}", std::fs::read_to_string(&path)?);
@@ -62,7 +67,7 @@ fn open(path: PathBuf) -> AccessService {
 ///
 /// ```text
 /// organization  id  microseconds  name
-/// token         id  account  hash  microseconds  organization,organization,…  name
+/// token         id  account  hash  role  microseconds  microseconds of the end or -  organization,organization,…  name
 /// revoked       id  microseconds
 /// ```
 struct FlatFile {
@@ -145,11 +150,15 @@ impl TokenRepository for FlatFile {
             }
             let organizations: Vec<_> = token.organizations.iter().map(ToString::to_string).collect();
             Ok(format!(
-                "token\t{}\t{}\t{}\t{}\t{}\t{}",
+                "token\t{}\t{}\t{}\t{}\t{}\t{}\t{}\t{}",
                 token.id,
                 token.account,
                 blake3::Hash::from_bytes(*token.hash.as_bytes()).to_hex(),
+                token.role,
                 token.created_at.as_micros(),
+                token
+                    .expires_at
+                    .map_or_else(|| "-".to_owned(), |at| at.as_micros().to_string()),
                 organizations.join(","),
                 token.name
             ))
@@ -175,15 +184,14 @@ impl TokenRepository for FlatFile {
         })
     }
 
-    fn caller(&self, hash: &TokenHash) -> Result<Option<Caller>> {
+    fn caller(&self, hash: &TokenHash, now: Timestamp) -> Result<Option<Caller>> {
         let tokens = TokenRepository::list(self)?;
-        let shown = tokens
-            .into_iter()
-            .find(|it| it.hash == *hash && it.revoked_at.is_none());
+        let shown = tokens.into_iter().find(|it| it.hash == *hash && it.is_taken_at(now));
         Ok(shown.map(|token| Caller {
             token: token.id,
             account: token.account,
             organizations: token.organizations,
+            role: token.role,
         }))
     }
 }
@@ -197,7 +205,17 @@ impl Rows {
                 name: Name::parse(name).ok()?,
                 created_at: moment(created_at)?,
             }),
-            ["token", id, account, hash, created_at, organizations, name] => self.tokens.push(TokenRecord {
+            [
+                "token",
+                id,
+                account,
+                hash,
+                role,
+                created_at,
+                expires_at,
+                organizations,
+                name,
+            ] => self.tokens.push(TokenRecord {
                 id: TokenId::new(id.parse().ok()?),
                 account: AccountId::new(account.parse().ok()?),
                 organizations: organizations
@@ -206,7 +224,12 @@ impl Rows {
                     .collect::<Option<_>>()?,
                 name: Name::parse(name).ok()?,
                 hash: TokenHash::from_bytes(blake3::Hash::from_hex(hash).ok()?.into()),
+                role: Role::parse(role)?,
                 created_at: moment(created_at)?,
+                expires_at: match expires_at {
+                    "-" => None,
+                    at => Some(moment(at)?),
+                },
                 revoked_at: None,
             }),
             ["revoked", id, at] => {

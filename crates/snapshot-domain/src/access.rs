@@ -1,6 +1,6 @@
 //! Who exists: organizations, and the tokens that act for them.
 
-use crate::{AccountId, Name, OrganizationId, Timestamp, TokenHash, TokenId};
+use crate::{AccountId, Name, OrganizationId, Role, Timestamp, TokenHash, TokenId};
 
 /// What owns volumes and snapshots.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,8 +26,19 @@ pub struct TokenRecord {
     pub name: Name,
     /// Recognises the token when it is sent.
     pub hash: TokenHash,
+    /// What it lets its holder do.
+    pub role: Role,
     /// When it was made.
     pub created_at: Timestamp,
+    /// From when on it is no longer taken, if it does not last for ever.
+    pub expires_at: Option<Timestamp>,
     /// Since when it is no longer taken, if it was revoked.
     pub revoked_at: Option<Timestamp>,
+}
+
+impl TokenRecord {
+    /// Whether whoever shows the token at `now` is let in.
+    pub fn is_taken_at(&self, now: Timestamp) -> bool {
+        self.revoked_at.is_none() && self.expires_at.is_none_or(|end| now < end)
+    }
 }

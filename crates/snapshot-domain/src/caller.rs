@@ -1,8 +1,8 @@
-//! Who asks, and what that lets them see.
+//! Who asks, and what that lets them see and do.
 
-use crate::{AccountId, Error, OrganizationId, Result, TokenId};
+use crate::{AccountId, Error, OrganizationId, Result, Right, Role, TokenId};
 
-/// Whoever showed a valid token. Every use case takes one: tenancy is decided in the use cases and the queries.
+/// Whoever showed a valid token. Every use case takes one: tenancy and rights are decided in the use cases and the queries.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Caller {
     /// The token that was shown, for the log.
@@ -11,18 +11,40 @@ pub struct Caller {
     pub account: AccountId,
     /// The organizations that the account acts for.
     pub organizations: Vec<OrganizationId>,
+    /// What the token is for.
+    pub role: Role,
 }
 
+/// The proof that a caller has a right. Only with one does a use case get at anything: it alone tells what the caller owns.
+#[derive(Clone, Copy, Debug)]
+pub struct Permit<'a>(&'a Caller);
+
 impl Caller {
-    /// Everything the caller may see.
-    pub fn scope(&self) -> Scope {
-        Scope(self.organizations.clone())
+    /// Lets the caller use a right.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::RightMissing`] when their role does not have it.
+    pub const fn may(&self, right: Right) -> Result<Permit<'_>> {
+        if self.role.has(right) {
+            Ok(Permit(self))
+        } else {
+            Err(Error::RightMissing { role: self.role, right })
+        }
+    }
+}
+
+impl Permit<'_> {
+    /// Everything that belongs to the caller.
+    pub fn scope(self) -> Scope {
+        Scope(self.0.organizations.clone())
     }
 
-    /// What the caller may see of one organization: nothing, when it is not theirs.
-    pub fn scope_within(&self, organization: OrganizationId) -> Scope {
+    /// What belongs to the caller of one organization: nothing, when it is not theirs.
+    pub fn scope_within(self, organization: OrganizationId) -> Scope {
         Scope(
-            self.organizations
+            self.0
+                .organizations
                 .iter()
                 .copied()
                 .filter(|own| *own == organization)
@@ -35,8 +57,8 @@ impl Caller {
     /// # Errors
     ///
     /// [`Error::NotAllowed`] unless the organization is the caller's.
-    pub fn act_for(&self, organization: OrganizationId) -> Result<()> {
-        if self.organizations.contains(&organization) {
+    pub fn act_for(self, organization: OrganizationId) -> Result<()> {
+        if self.0.organizations.contains(&organization) {
             Ok(())
         } else {
             Err(Error::NotAllowed)
@@ -80,18 +102,34 @@ mod tests {
             token: TokenId::new(Uuid::from_u128(1)),
             account: AccountId::new(Uuid::from_u128(2)),
             organizations: vec![organization(3), organization(4)],
+            role: Role::Backup,
         }
     }
 
     #[test]
     fn a_caller_acts_for_their_own_organizations_only() {
-        assert!(caller().act_for(organization(4)).is_ok());
-        assert!(matches!(caller().act_for(organization(5)), Err(Error::NotAllowed)));
+        let caller = caller();
+        let permit = caller.may(Right::Create).unwrap();
+
+        assert!(permit.act_for(organization(4)).is_ok());
+        assert!(matches!(permit.act_for(organization(5)), Err(Error::NotAllowed)));
+    }
+
+    #[test]
+    fn a_caller_uses_the_rights_of_their_role_only() {
+        assert!(caller().may(Right::Read).is_ok());
+        assert!(matches!(
+            caller().may(Right::Delete),
+            Err(Error::RightMissing {
+                role: Role::Backup,
+                right: Right::Delete
+            })
+        ));
     }
 
     #[test]
     fn a_scope_covers_all_organizations_of_its_caller_and_no_others() {
-        let scope = caller().scope();
+        let scope = caller().may(Right::Read).unwrap().scope();
 
         assert!(scope.covers(organization(3)) && scope.covers(organization(4)));
         assert!(!scope.covers(organization(5)));
@@ -99,10 +137,10 @@ mod tests {
 
     #[test]
     fn a_scope_within_an_organization_is_empty_when_it_is_somebody_elses() {
-        assert_eq!(
-            caller().scope_within(organization(4)).organizations(),
-            [organization(4)]
-        );
-        assert_eq!(caller().scope_within(organization(5)).organizations(), []);
+        let caller = caller();
+        let permit = caller.may(Right::Read).unwrap();
+
+        assert_eq!(permit.scope_within(organization(4)).organizations(), [organization(4)]);
+        assert_eq!(permit.scope_within(organization(5)).organizations(), []);
     }
 }

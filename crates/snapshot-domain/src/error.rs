@@ -5,6 +5,8 @@ use std::fmt;
 use thiserror::Error as ThisError;
 use uuid::Uuid;
 
+use crate::{Right, Role};
+
 /// The result of everything that a use case or a port does.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -22,6 +24,14 @@ pub enum Error {
     /// The caller named an organization that is not theirs.
     #[error("the organization is not the caller's")]
     NotAllowed,
+    /// The caller's token is not for this kind of call.
+    #[error("the role {role} lacks the right \"{right}\"")]
+    RightMissing {
+        /// What the token is for.
+        role: Role,
+        /// What the call needs.
+        right: Right,
+    },
     /// The resource is in a state that does not take this operation.
     #[error("{reason}")]
     Conflict {

@@ -65,6 +65,7 @@ mod pack;
 pub mod ports;
 mod receipt;
 mod revision;
+mod role;
 mod size;
 mod snapshot;
 mod tags;
@@ -78,7 +79,7 @@ mod volume;
 
 pub use access::{Organization, TokenRecord};
 pub use archive::ArchivedSnapshot;
-pub use caller::{Caller, Scope};
+pub use caller::{Caller, Permit, Scope};
 pub use content::{Content, ContentDigest, InvalidDigest};
 pub use error::{Error, Resource, Result};
 pub use ids::{
@@ -88,6 +89,7 @@ pub use name::{InvalidName, Name};
 pub use pack::{DamagedChunk, Distrusted, Pack, PackStanding};
 pub use receipt::{Fingerprint, IdempotencyKey, InvalidKey, KeyedRequest, Receipt, ReceiptId};
 pub use revision::{Revision, RevisionCondition};
+pub use role::{Right, Role};
 pub use size::{InvalidSize, VolumeSize};
 pub use snapshot::{
     BaseVolume, NewSnapshot, ReadableSnapshot, Snapshot, SnapshotChanges, SnapshotEvent, SnapshotState,

@@ -26,6 +26,8 @@ table! {
         hash -> Binary,
         created_at -> BigInt,
         revoked_at -> Nullable<BigInt>,
+        role -> Text,
+        expires_at -> Nullable<BigInt>,
     }
 }
 

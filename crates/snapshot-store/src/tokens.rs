@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use diesel::{dsl::max, prelude::*};
 use snapshot_domain::{
-    AccountId, Caller, Error, OrganizationId, Resource, Result, Timestamp, TokenHash, TokenId, TokenRecord,
+    AccountId, Caller, Error, OrganizationId, Resource, Result, Role, Timestamp, TokenHash, TokenId, TokenRecord,
     ports::TokenRepository,
 };
 
@@ -29,7 +29,12 @@ struct TokenRow {
     hash: Vec<u8>,
     created_at: i64,
     revoked_at: Option<i64>,
+    role: String,
+    expires_at: Option<i64>,
 }
+
+/// A token's id, account and role, and one of the organizations that the account acts for.
+type CallerRow = (Vec<u8>, Vec<u8>, String, Vec<u8>);
 
 impl TokenRepository for Store {
     fn insert(&self, token: &TokenRecord) -> Result<()> {
@@ -40,6 +45,8 @@ impl TokenRepository for Store {
             hash: token.hash.as_bytes().to_vec(),
             created_at: token.created_at.as_micros(),
             revoked_at: token.revoked_at.map(Timestamp::as_micros),
+            role: token.role.as_str().to_owned(),
+            expires_at: token.expires_at.map(Timestamp::as_micros),
         };
         let mut organizations = token.organizations.clone();
         self.write(move |connection| {
@@ -115,20 +122,31 @@ impl TokenRepository for Store {
         })
     }
 
-    fn caller(&self, hash: &TokenHash) -> Result<Option<Caller>> {
+    fn caller(&self, hash: &TokenHash, now: Timestamp) -> Result<Option<Caller>> {
         let hash = hash.as_bytes().to_vec();
-        let rows: Vec<(Vec<u8>, Vec<u8>, Vec<u8>)> = self.read(|connection| {
+        let now = now.as_micros();
+        let rows: Vec<CallerRow> = self.read(|connection| {
             let same_account = account_organizations::account_id.eq(tokens::account_id);
             let rows = tokens::table
                 .inner_join(account_organizations::table.on(same_account))
                 .filter(tokens::hash.eq(&hash))
                 .filter(tokens::revoked_at.is_null())
+                .filter(
+                    tokens::expires_at
+                        .is_null()
+                        .or(tokens::expires_at.gt(now).assume_not_null()),
+                )
                 .order((account_organizations::position, account_organizations::organization_id))
-                .select((tokens::id, tokens::account_id, account_organizations::organization_id))
+                .select((
+                    tokens::id,
+                    tokens::account_id,
+                    tokens::role,
+                    account_organizations::organization_id,
+                ))
                 .load(connection)?;
             Ok(rows)
         })?;
-        let Some((token, account, _)) = rows.first() else {
+        let Some((token, account, role, _)) = rows.first() else {
             return Ok(None);
         };
         Ok(Some(Caller {
@@ -136,8 +154,9 @@ impl TokenRepository for Store {
             account: AccountId::new(columns::id(WHAT, account)?),
             organizations: rows
                 .iter()
-                .map(|(_, _, organization)| Ok(OrganizationId::new(columns::id(WHAT, organization)?)))
+                .map(|(_, _, _, organization)| Ok(OrganizationId::new(columns::id(WHAT, organization)?)))
                 .collect::<Result<_>>()?,
+            role: self::role(role)?,
         }))
     }
 }
@@ -165,7 +184,13 @@ fn record(row: &TokenRow, organizations: Vec<OrganizationId>) -> Result<TokenRec
         organizations,
         name: columns::name(WHAT, &row.name)?,
         hash: TokenHash::from_bytes(columns::hash(WHAT, &row.hash)?),
+        role: role(&row.role)?,
         created_at: columns::moment(WHAT, row.created_at)?,
+        expires_at: row.expires_at.map(|at| columns::moment(WHAT, at)).transpose()?,
         revoked_at: row.revoked_at.map(|at| columns::moment(WHAT, at)).transpose()?,
     })
+}
+
+fn role(column: &str) -> Result<Role> {
+    Role::parse(column).ok_or_else(|| columns::unknown_word(WHAT, column, "role"))
 }

@@ -206,7 +206,7 @@ fn a_token_is_found_by_its_hash() {
     let stored = stored();
     let hash = Token::from_random(stored.task.id().as_uuid()).hash();
 
-    let caller = stored.plan(|store| store.caller(&hash));
+    let caller = stored.plan(|store| store.caller(&hash, moment(0)));
 
     assert!(caller[0].starts_with("SEARCH tokens USING INDEX"), "{caller:?}");
     assert_eq!(

@@ -11,7 +11,7 @@ const HEADER: &str = "X-Auth-Token";
 ///
 /// # Errors
 ///
-/// 401 without a token, and with one that is malformed, unknown or revoked: these three read alike. 429 when a token's
+/// 401 without a token, and with one that is malformed, unknown, revoked or expired: these read alike. 429 when a token's
 /// requests come too fast, or those that one address sends with tokens that are not taken.
 pub(super) async fn identify(api: &Data<Api>, request: &HttpRequest) -> Result<Caller, ApiError> {
     let sent = request.headers().get(HEADER).ok_or(ApiError::TokenMissing)?;

@@ -55,6 +55,9 @@ pub(super) enum ApiError {
     Panicked,
 }
 
+/// What the original API says to every 403 of this kind, word for word.
+const NOT_PERMITTED: &str = "The token provided doesn't have the requested permission.";
+
 /// The JSON object that every failure is answered with.
 #[derive(Serialize)]
 struct ErrorBody {
@@ -69,6 +72,10 @@ struct ErrorBody {
     resource_id: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     current_state: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    role: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    missing_right: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     request_id: Option<String>,
 }
@@ -120,6 +127,8 @@ impl ApiError {
             resource: None,
             resource_id: None,
             current_state: None,
+            role: None,
+            missing_right: None,
             request_id: None,
         };
         match self {
@@ -179,7 +188,7 @@ impl ResponseError for ApiError {
 const fn domain_status(error: &Error) -> StatusCode {
     match error {
         Error::NotFound { .. } => StatusCode::NOT_FOUND,
-        Error::NotAllowed => StatusCode::FORBIDDEN,
+        Error::NotAllowed | Error::RightMissing { .. } => StatusCode::FORBIDDEN,
         Error::Conflict { .. }
         | Error::Stale { .. }
         | Error::AlreadyExists { .. }
@@ -200,6 +209,7 @@ const fn retry_after_seconds(error: &Error) -> Option<u32> {
         Error::NoSpace { .. } => Some(60),
         Error::NotFound { .. }
         | Error::NotAllowed
+        | Error::RightMissing { .. }
         | Error::Conflict { .. }
         | Error::Stale { .. }
         | Error::AlreadyExists { .. }
@@ -217,7 +227,13 @@ fn domain_body(error: &Error, request: RequestId, plain: impl Fn(&'static str) -
     match error {
         Error::NotFound { .. } => plain("unknown_resource"),
         Error::NotAllowed => ErrorBody {
-            message: "The token provided doesn't have the requested permission.".to_owned(),
+            message: NOT_PERMITTED.to_owned(),
+            ..plain("authorization_required")
+        },
+        Error::RightMissing { role, right } => ErrorBody {
+            message: NOT_PERMITTED.to_owned(),
+            role: Some(role.as_str()),
+            missing_right: Some(right.as_str()),
             ..plain("authorization_required")
         },
         Error::Conflict { id, state, .. } => ErrorBody {
@@ -271,6 +287,7 @@ const fn resource_name(resource: Resource) -> &'static str {
 mod tests {
     use actix_web::body::to_bytes;
     use serde_json::{Value, json};
+    use snapshot_domain::{Right, Role};
     use uuid::Uuid;
 
     use super::*;
@@ -302,6 +319,19 @@ mod tests {
             &json!({
                 "type": "authorization_required",
                 "message": "The token provided doesn't have the requested permission.",
+            }),
+        );
+        check(
+            Error::RightMissing {
+                role: Role::Backup,
+                right: Right::Delete,
+            },
+            403,
+            &json!({
+                "type": "authorization_required",
+                "message": "The token provided doesn't have the requested permission.",
+                "role": "backup",
+                "missing_right": "delete",
             }),
         );
         check(

@@ -12,7 +12,9 @@ use actix_web::{
 };
 use futures_util::stream;
 use serde::Serialize;
-use snapshot_domain::{Caller, RequestId, Result as DomainResult, Scope, ports::Slice, use_case::Tracked};
+use snapshot_domain::{
+    Caller, Permit, RequestId, Result as DomainResult, Right, Scope, ports::Slice, use_case::Tracked,
+};
 
 use super::{
     Api,
@@ -59,7 +61,7 @@ pub(super) trait Listed: Sized + Send + 'static {
 ///
 /// # Errors
 ///
-/// 400 with every parameter that is wrong.
+/// 400 with every parameter that is wrong, 403 when the caller may not read.
 pub(super) async fn answer<T: Listed>(
     api: &Data<Api>,
     caller: &Caller,
@@ -69,7 +71,7 @@ pub(super) async fn answer<T: Listed>(
     let mut fields = Fields::of_query(request.query_string())?;
     let filters = repeated_filters::<T>(&fields);
     let page = page(&mut fields, &generation);
-    let scope = scope(&mut fields, caller);
+    let scope = scope(&mut fields, caller.may(Right::Read)?);
     let query = T::query(&mut fields, scope);
     let (page, query) = fields.finish(page.zip(query))?;
     match page {
@@ -79,13 +81,13 @@ pub(super) async fn answer<T: Listed>(
 }
 
 /// What the caller may see of the organization that the filters name.
-fn scope(fields: &mut Fields, caller: &Caller) -> Option<Scope> {
+fn scope(fields: &mut Fields, permit: Permit<'_>) -> Option<Scope> {
     let organization = fields.optional("organization", field::organization);
     let project = fields.optional("project", field::organization);
     Some(match (organization?, project?) {
-        (None, None) => caller.scope(),
-        (Some(id), None) | (None, Some(id)) => caller.scope_within(id),
-        (Some(one), Some(other)) if one == other => caller.scope_within(one),
+        (None, None) => permit.scope(),
+        (Some(id), None) | (None, Some(id)) => permit.scope_within(id),
+        (Some(one), Some(other)) if one == other => permit.scope_within(one),
         (Some(_), Some(_)) => Scope::new(Vec::new()),
     })
 }

@@ -47,10 +47,10 @@ pub trait TokenRepository: Send + Sync {
     /// [`NotFound`](crate::Error::NotFound) when there is none.
     fn revoke(&self, id: TokenId, now: Timestamp) -> Result<()>;
 
-    /// Who shows the token with this hash; `None` when it is unknown or revoked.
+    /// Who shows the token with this hash at `now`; `None` when it is unknown, revoked or expired.
     ///
     /// # Errors
     ///
     /// Only those of the storage itself.
-    fn caller(&self, hash: &TokenHash) -> Result<Option<Caller>>;
+    fn caller(&self, hash: &TokenHash, now: Timestamp) -> Result<Option<Caller>>;
 }

@@ -6,9 +6,9 @@ use std::path::PathBuf;
 use super::clock::{fresh_id, moment};
 use crate::{
     AccountId, BaseVolume, Caller, Content, ContentDigest, Fingerprint, InstanceId, Name, Organization, OrganizationId,
-    Pack, PackId, PackStanding, Progress, Receipt, ReceiptId, RequestId, RestoreSource, Revision, Snapshot, SnapshotId,
-    SnapshotState, StoredSnapshot, StoredTask, StoredVolume, Tags, Task, TaskId, TaskState, Timestamp, Token, TokenId,
-    TokenRecord, Volume, VolumeId, VolumeLocation, VolumeSize, VolumeState, VolumeType, Work,
+    Pack, PackId, PackStanding, Progress, Receipt, ReceiptId, RequestId, RestoreSource, Revision, Role, Snapshot,
+    SnapshotId, SnapshotState, StoredSnapshot, StoredTask, StoredVolume, Tags, Task, TaskId, TaskState, Timestamp,
+    Token, TokenId, TokenRecord, Volume, VolumeId, VolumeLocation, VolumeSize, VolumeState, VolumeType, Work,
 };
 
 /// A name.
@@ -73,6 +73,7 @@ pub fn a_caller_of(organizations: &[OrganizationId]) -> Caller {
         token: TokenId::new(fresh_id()),
         account: AccountId::new(fresh_id()),
         organizations: organizations.to_vec(),
+        role: Role::Admin,
     }
 }
 
@@ -84,7 +85,9 @@ pub fn a_token_record(organization: OrganizationId) -> TokenRecord {
         organizations: vec![organization],
         name: name("nightly backups"),
         hash: Token::from_random(fresh_id()).hash(),
+        role: Role::Admin,
         created_at: moment(0),
+        expires_at: None,
         revoked_at: None,
     }
 }

@@ -3,9 +3,35 @@
 use std::sync::Arc;
 
 use crate::{
-    AccountId, Caller, Error, Name, Organization, OrganizationId, Resource, Result, Token, TokenId, TokenRecord,
+    AccountId, Caller, Error, Name, Organization, OrganizationId, Resource, Result, Role, Timestamp, Token, TokenId,
+    TokenRecord,
     ports::{Clock, IdSource, OrganizationRepository, TokenRepository},
 };
+
+/// What an operator asks for who wants to let somebody call.
+#[derive(Clone, Debug)]
+pub struct CreateToken {
+    /// What to call the token.
+    pub name: Name,
+    /// The organizations that it acts for; at least one.
+    pub organizations: Vec<OrganizationId>,
+    /// What it lets its holder do.
+    pub role: Role,
+    /// From when on it is no longer taken; `None` for never.
+    pub expires_at: Option<Timestamp>,
+}
+
+impl CreateToken {
+    /// A token that may do everything for one organization, and does not expire.
+    pub fn of_admin(name: Name, organization: OrganizationId) -> Self {
+        Self {
+            name,
+            organizations: vec![organization],
+            role: Role::Admin,
+            expires_at: None,
+        }
+    }
+}
 
 /// A token that was just made: the only moment at which the secret is known.
 #[derive(Clone, Debug)]
@@ -50,13 +76,13 @@ impl AccessService {
         }
     }
 
-    /// Who shows this token; `None` when it is unknown or revoked.
+    /// Who shows this token; `None` when it is unknown, revoked or expired.
     ///
     /// # Errors
     ///
     /// Only those of the storage itself.
     pub fn authenticate(&self, token: &Token) -> Result<Option<Caller>> {
-        self.tokens.caller(&token.hash())
+        self.tokens.caller(&token.hash(), self.clock.now())
     }
 
     /// Makes an organization.
@@ -95,8 +121,8 @@ impl AccessService {
     /// # Errors
     ///
     /// [`NotFound`](Error::NotFound) when one of the organizations does not exist.
-    pub fn create_token(&self, name: Name, organizations: Vec<OrganizationId>) -> Result<NewToken> {
-        self.insert_token(Token::from_random(self.ids.secret()), name, organizations)
+    pub fn create_token(&self, command: CreateToken) -> Result<NewToken> {
+        self.insert_token(Token::from_random(self.ids.secret()), command)
     }
 
     /// All tokens, oldest first, without their secrets.
@@ -133,7 +159,7 @@ impl AccessService {
             Some(organization) => organization,
             None => self.create_organization(name.clone())?,
         };
-        let token = self.create_token(name, vec![organization.id])?;
+        let token = self.create_token(CreateToken::of_admin(name, organization.id))?;
         Ok(Some(Bootstrap { organization, token }))
     }
 
@@ -162,7 +188,7 @@ impl AccessService {
             Err(error) => return Err(error),
         }
         if known.is_none() {
-            self.insert_token(token, name.clone(), vec![organization])?;
+            self.insert_token(token, CreateToken::of_admin(name.clone(), organization))?;
         }
         Ok(())
     }
@@ -177,14 +203,22 @@ impl AccessService {
         Ok(organization)
     }
 
-    fn insert_token(&self, token: Token, name: Name, organizations: Vec<OrganizationId>) -> Result<NewToken> {
+    fn insert_token(&self, token: Token, command: CreateToken) -> Result<NewToken> {
+        let CreateToken {
+            name,
+            organizations,
+            role,
+            expires_at,
+        } = command;
         let record = TokenRecord {
             id: TokenId::new(self.ids.id()),
             account: AccountId::new(self.ids.id()),
             organizations,
             name,
             hash: token.hash(),
+            role,
             created_at: self.clock.now(),
+            expires_at,
             revoked_at: None,
         };
         self.tokens.insert(&record)?;

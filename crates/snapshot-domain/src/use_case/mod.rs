@@ -1,6 +1,7 @@
 //! What the service does, as methods of one struct per subject. Web handlers, workers and command lines call the same ones.
 //!
-//! Whatever is asked for by somebody takes a [`Caller`](crate::Caller): what is not theirs is not found.
+//! Whatever is asked for by somebody takes a [`Caller`](crate::Caller): what is not theirs is not found, and what their
+//! token is not for fails with [`RightMissing`](crate::Error::RightMissing) before anything is looked at.
 
 mod access;
 mod receipts;
@@ -10,7 +11,7 @@ mod tasks;
 mod volumes;
 mod writes;
 
-pub use access::{AccessService, Bootstrap, NewToken};
+pub use access::{AccessService, Bootstrap, CreateToken, NewToken};
 pub use receipts::{ReceiptOf, ReceiptService};
 pub use recovery::{Recovery, RecoveryError, RecoveryService};
 pub use snapshots::{CreateSnapshot, SnapshotService};

@@ -4,7 +4,7 @@ use std::{collections::HashMap, sync::Arc};
 
 use super::{Begun, ReceiptOf, Tracked, until_not_stale};
 use crate::{
-    Caller, Name, NewSnapshot, OrganizationId, RequestId, Resource, Result, RevisionCondition, Snapshot,
+    Caller, Name, NewSnapshot, OrganizationId, RequestId, Resource, Result, RevisionCondition, Right, Snapshot,
     SnapshotChanges, SnapshotId, SnapshotState, Tags, Task, TaskId, VolumeId, Work,
     ports::{
         Clock, IdSource, ReadAt, Slice, SnapshotBytes, SnapshotCursor, SnapshotQuery, SnapshotRepository, TaskQueue,
@@ -78,11 +78,12 @@ impl SnapshotService {
         request: RequestId,
         receipt: Option<ReceiptOf<'_, Begun<Snapshot>>>,
     ) -> Result<Begun<Snapshot>> {
-        caller.act_for(command.organization)?;
+        let permit = caller.may(Right::Create)?;
+        permit.act_for(command.organization)?;
         let id = SnapshotId::new(self.ids.id());
         let task_id = TaskId::new(self.ids.id());
         until_not_stale(|| {
-            let volume = self.volumes.find(&caller.scope(), command.volume)?;
+            let volume = self.volumes.find(&permit.scope(), command.volume)?;
             let new = NewSnapshot {
                 id,
                 organization: command.organization,
@@ -153,7 +154,7 @@ impl SnapshotService {
     ///
     /// [`NotFound`](crate::Error::NotFound) when there is none, or when it is somebody else's.
     pub fn get(&self, caller: &Caller, id: SnapshotId) -> Result<Tracked<Snapshot>> {
-        let item = self.snapshots.find(&caller.scope(), id)?;
+        let item = self.snapshots.find(&caller.may(Right::Read)?.scope(), id)?;
         self.track(item)
     }
 
@@ -179,11 +180,12 @@ impl SnapshotService {
         changes: &SnapshotChanges,
         condition: &RevisionCondition,
     ) -> Result<Tracked<Snapshot>> {
+        let permit = caller.may(Right::Change)?;
         let item = until_not_stale(|| {
-            let mut snapshot = self.snapshots.find(&caller.scope(), id)?;
+            let mut snapshot = self.snapshots.find(&permit.scope(), id)?;
             condition.check(Resource::Snapshot, id.as_uuid(), snapshot.revision())?;
             if let Some(organization) = changes.organization {
-                caller.act_for(organization)?;
+                permit.act_for(organization)?;
             }
             if snapshot.update(changes.clone(), self.clock.now()) {
                 self.snapshots.update(&snapshot)?;
@@ -214,8 +216,9 @@ impl SnapshotService {
         request: RequestId,
         condition: &RevisionCondition,
     ) -> Result<()> {
+        let permit = caller.may(Right::Delete)?;
         until_not_stale(|| {
-            let snapshot = self.snapshots.find(&caller.scope(), id)?;
+            let snapshot = self.snapshots.find(&permit.scope(), id)?;
             condition.check(Resource::Snapshot, id.as_uuid(), snapshot.revision())?;
             match snapshot.state() {
                 SnapshotState::Snapshotting => self.snapshots.cancel(&snapshot),
@@ -239,7 +242,7 @@ impl SnapshotService {
     /// [`NotFound`](crate::Error::NotFound) when there is none, or when it is somebody else's;
     /// [`Conflict`](crate::Error::Conflict) unless it is `available`; what [`SnapshotBytes::open`] can fail with.
     pub fn open(&self, caller: &Caller, id: SnapshotId) -> Result<(Snapshot, Box<dyn ReadAt>)> {
-        let snapshot = self.snapshots.find(&caller.scope(), id)?;
+        let snapshot = self.snapshots.find(&caller.may(Right::Read)?.scope(), id)?;
         let bytes = self.bytes.open(snapshot.readable()?)?;
         Ok((snapshot, bytes))
     }

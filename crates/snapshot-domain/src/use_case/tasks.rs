@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use super::until_not_stale;
 use crate::{
-    Caller, Content, Error, InstanceId, Lease, OrganizationId, Progress, RequestId, Result, Snapshot, SnapshotEvent,
-    SnapshotId, Task, TaskId, TaskOutcome, Volume, VolumeEvent, VolumeId,
+    Caller, Content, Error, InstanceId, Lease, OrganizationId, Progress, RequestId, Result, Right, Snapshot,
+    SnapshotEvent, SnapshotId, Task, TaskId, TaskOutcome, Volume, VolumeEvent, VolumeId,
     ports::{Clock, Renewal, SnapshotRepository, TaskQueue, VolumeRepository},
 };
 
@@ -29,7 +29,7 @@ impl TaskReader {
     ///
     /// [`NotFound`](Error::NotFound) when there is none, or when it is somebody else's.
     pub fn get(&self, caller: &Caller, id: TaskId) -> Result<Task> {
-        self.tasks.find(&caller.scope(), id)
+        self.tasks.find(&caller.may(Right::Read)?.scope(), id)
     }
 }
 

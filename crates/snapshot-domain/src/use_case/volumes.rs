@@ -4,9 +4,9 @@ use std::{collections::HashMap, path::PathBuf, sync::Arc};
 
 use super::{Begun, ReceiptOf, Tracked, until_not_stale};
 use crate::{
-    Caller, Name, NewVolume, OrganizationId, RequestId, Resource, RestoreSource, Result, RevisionCondition, SnapshotId,
-    Tags, Task, TaskId, Timestamp, Volume, VolumeChanges, VolumeEvent, VolumeId, VolumeLocation, VolumeSize,
-    VolumeState, VolumeType, Work,
+    Caller, Name, NewVolume, OrganizationId, RequestId, Resource, RestoreSource, Result, RevisionCondition, Right,
+    SnapshotId, Tags, Task, TaskId, Timestamp, Volume, VolumeChanges, VolumeEvent, VolumeId, VolumeLocation,
+    VolumeSize, VolumeState, VolumeType, Work,
     ports::{
         Clock, IdSource, OpenVolume, Slice, SnapshotRepository, TaskQueue, VolumeBytes, VolumeCursor, VolumeQuery,
         VolumeRepository,
@@ -125,7 +125,7 @@ impl VolumeService {
         command: CreateVolume,
         receipt: Option<ReceiptOf<'_, Volume>>,
     ) -> Result<Volume> {
-        caller.act_for(command.organization)?;
+        caller.may(Right::Create)?.act_for(command.organization)?;
         let new = NewVolume {
             id: VolumeId::new(self.ids.id()),
             organization: command.organization,
@@ -170,8 +170,9 @@ impl VolumeService {
         request: RequestId,
         receipt: Option<ReceiptOf<'_, Begun<Volume>>>,
     ) -> Result<Begun<Volume>> {
-        caller.act_for(command.organization)?;
-        let snapshot = self.snapshots.find(&caller.scope(), command.snapshot)?;
+        let permit = caller.may(Right::Create)?;
+        permit.act_for(command.organization)?;
+        let snapshot = self.snapshots.find(&permit.scope(), command.snapshot)?;
         snapshot.readable()?;
         let new = NewVolume {
             id: VolumeId::new(self.ids.id()),
@@ -254,7 +255,7 @@ impl VolumeService {
     ///
     /// [`NotFound`](crate::Error::NotFound) when there is none, or when it is somebody else's.
     pub fn get(&self, caller: &Caller, id: VolumeId) -> Result<Tracked<Volume>> {
-        let item = self.volumes.find(&caller.scope(), id)?;
+        let item = self.volumes.find(&caller.may(Right::Read)?.scope(), id)?;
         self.track(item)
     }
 
@@ -279,8 +280,9 @@ impl VolumeService {
         changes: &VolumeChanges,
         condition: &RevisionCondition,
     ) -> Result<Tracked<Volume>> {
+        let permit = caller.may(Right::Change)?;
         let item = until_not_stale(|| {
-            let mut volume = self.volumes.find(&caller.scope(), id)?;
+            let mut volume = self.volumes.find(&permit.scope(), id)?;
             condition.check(Resource::Volume, id.as_uuid(), volume.revision())?;
             if volume.update(changes.clone(), self.clock.now()) {
                 self.volumes.update(&volume)?;
@@ -312,8 +314,9 @@ impl VolumeService {
         request: RequestId,
         condition: &RevisionCondition,
     ) -> Result<()> {
+        let permit = caller.may(Right::Delete)?;
         until_not_stale(|| {
-            let volume = self.volumes.find(&caller.scope(), id)?;
+            let volume = self.volumes.find(&permit.scope(), id)?;
             condition.check(Resource::Volume, id.as_uuid(), volume.revision())?;
             volume.check_can_be_deleted()?;
             let erase = match volume.location() {
@@ -343,7 +346,7 @@ impl VolumeService {
     /// [`Conflict`](crate::Error::Conflict) while it is `fetching` or in `error`; what [`VolumeBytes::open`] can fail
     /// with.
     pub fn open(&self, caller: &Caller, id: VolumeId) -> Result<(Volume, OpenVolume)> {
-        let volume = self.volumes.find(&caller.scope(), id)?;
+        let volume = self.volumes.find(&caller.may(Right::Read)?.scope(), id)?;
         volume.check_can_be_read()?;
         let bytes = self.bytes.open(&volume)?;
         Ok((volume, bytes))

@@ -1,7 +1,7 @@
 //! Writing new bytes into a volume: all of them, or none.
 
 use super::{VolumeService, until_not_stale};
-use crate::{Caller, Error, Result, Volume, VolumeEvent, VolumeId, ports::StagedWrite};
+use crate::{Caller, Error, Result, Right, Volume, VolumeEvent, VolumeId, ports::StagedWrite};
 
 impl VolumeService {
     /// Begins to write new bytes into one of the caller's volumes, which is `saving` from now on until the write is
@@ -13,8 +13,9 @@ impl VolumeService {
     /// [`Conflict`](crate::Error::Conflict) unless it is `available`, or when it is registered from the host; what
     /// [`VolumeBytes::stage`](crate::ports::VolumeBytes::stage) can fail with.
     pub fn begin_write(&self, caller: &Caller, id: VolumeId) -> Result<VolumeWrite> {
+        let permit = caller.may(Right::Change)?;
         let volume = until_not_stale(|| {
-            let mut volume = self.volumes.find(&caller.scope(), id)?;
+            let mut volume = self.volumes.find(&permit.scope(), id)?;
             volume.apply(VolumeEvent::WriteBegun, self.clock.now())?;
             self.volumes.update(&volume)?;
             Ok(volume)

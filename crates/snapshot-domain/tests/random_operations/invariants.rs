@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use snapshot_domain::{
-    Error, SnapshotId, SnapshotState, SnapshotStateName, Task, TaskState, VolumeId, VolumeLocation, VolumeState, Work,
+    Error, Right, SnapshotId, SnapshotState, SnapshotStateName, Task, TaskState, VolumeId, VolumeLocation, VolumeState,
+    Work,
     ports::{Slice, SnapshotQuery, VolumeQuery},
 };
 
@@ -130,7 +131,7 @@ impl World {
     fn check_tenancy(&self) {
         for caller in &self.callers {
             let (snapshots, volumes) = (&self.services.snapshots, &self.services.volumes);
-            let query = SnapshotQuery::all(caller.scope());
+            let query = SnapshotQuery::all(caller.may(Right::Read).unwrap().scope());
             let seen = snapshots.list(&query, Slice::first(1_000)).unwrap();
             let seen: BTreeSet<_> = seen.iter().map(|it| it.item.id()).collect();
             let own = |owner| caller.organizations.contains(owner);
@@ -141,7 +142,7 @@ impl World {
                 assert!(matches!(snapshots.get(caller, *id), Err(Error::NotFound { .. })));
             }
 
-            let query = VolumeQuery::all(caller.scope());
+            let query = VolumeQuery::all(caller.may(Right::Read).unwrap().scope());
             let seen = volumes.list(&query, Slice::first(1_000)).unwrap();
             let seen: BTreeSet<_> = seen.iter().map(|it| it.item.id()).collect();
             let owned: BTreeSet<_> = self.volumes.iter().filter(|it| own(it.1)).map(|it| *it.0).collect();

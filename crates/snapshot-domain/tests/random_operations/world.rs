@@ -6,8 +6,8 @@ use std::{
 };
 
 use snapshot_domain::{
-    Caller, Content, Error, InstanceId, OrganizationId, Result, SnapshotChanges, SnapshotId, Task, TaskId, TaskOutcome,
-    TaskStateName, VolumeChanges, VolumeId, VolumeType, Work,
+    Caller, Content, Error, InstanceId, OrganizationId, Result, Right, SnapshotChanges, SnapshotId, Task, TaskId,
+    TaskOutcome, TaskStateName, VolumeChanges, VolumeId, VolumeType, Work,
     ports::{Renewal, TaskQueue, VolumeBytes},
     testing::{Services, a_caller_of, a_content, a_request, an_instance, an_organization_id, name, size, tags},
     use_case::{CreateSnapshot, CreateVolume, RegisterVolume, RestoreVolume, TaskService, VolumeWrite},
@@ -155,7 +155,10 @@ impl World {
             tags: tags(&[]),
         };
         let created = self.services.volumes.create(&caller, command);
-        assert_eq!(created.is_ok(), caller.act_for(organization).is_ok());
+        assert_eq!(
+            created.is_ok(),
+            caller.may(Right::Create).unwrap().act_for(organization).is_ok()
+        );
         if let Some(volume) = expect_callers_answer(created) {
             self.volumes.insert(volume.id(), organization);
         }
@@ -231,7 +234,8 @@ impl World {
             tags: tags(&[]),
         };
         let created = self.services.snapshots.create(&caller, &command, a_request());
-        let allowed = caller.act_for(command.organization).is_ok() && self.owns_volume(&caller, volume);
+        let allowed = caller.may(Right::Create).unwrap().act_for(command.organization).is_ok()
+            && self.owns_volume(&caller, volume);
         assert!(created.is_err() || allowed);
         if let Some(begun) = expect_callers_answer(created) {
             self.snapshots.insert(begun.item.id(), command.organization);
@@ -263,7 +267,7 @@ impl World {
             ..SnapshotChanges::default()
         };
         let updated = self.services.snapshots.update(&caller, id, &changes);
-        let allowed = self.owns_snapshot(&caller, id) && caller.act_for(to).is_ok();
+        let allowed = self.owns_snapshot(&caller, id) && caller.may(Right::Create).unwrap().act_for(to).is_ok();
         assert_eq!(updated.is_ok(), allowed);
         if expect_callers_answer(updated).is_some() {
             self.snapshots.insert(id, to);
@@ -294,7 +298,8 @@ impl World {
         };
         let organization = command.organization;
         let restored = self.services.volumes.restore(&caller, command, a_request());
-        let allowed = caller.act_for(organization).is_ok() && self.owns_snapshot(&caller, id);
+        let allowed =
+            caller.may(Right::Create).unwrap().act_for(organization).is_ok() && self.owns_snapshot(&caller, id);
         let is_whole = self.contents.contains_key(&id);
         assert_eq!(restored.is_ok(), allowed && is_whole);
         if let Some(begun) = expect_callers_answer(restored) {

@@ -1,9 +1,10 @@
 //! Organizations and tokens.
 
 use snapshot_domain::{
-    Error, OrganizationId, Resource, Token, TokenId,
+    Error, OrganizationId, Resource, Right, Role, Token, TokenId,
     ports::TokenRepository,
     testing::{SequentialIds, Services, an_organization_id, moment, name},
+    use_case::CreateToken,
 };
 
 use crate::story::assert_not_found;
@@ -16,13 +17,13 @@ fn whoever_shows_a_token_acts_for_its_organizations() {
 
     let token = services
         .access
-        .create_token(name("backups"), vec![organization.id])
+        .create_token(CreateToken::of_admin(name("backups"), organization.id))
         .unwrap();
 
     let caller = services.access.authenticate(&token.token).unwrap().unwrap();
     assert_eq!(caller.organizations, [organization.id]);
     assert_eq!(caller.token, token.record.id);
-    assert!(caller.act_for(other.id).is_err());
+    assert!(caller.may(Right::Create).unwrap().act_for(other.id).is_err());
     assert_eq!(services.access.organizations().unwrap(), [organization, other]);
 }
 
@@ -31,8 +32,12 @@ fn each_token_has_a_secret_and_an_account_of_its_own() {
     let services = Services::default();
     let organization = services.access.create_organization(name("Lighthouse")).unwrap();
 
-    let [first, second] =
-        ["first", "second"].map(|it| services.access.create_token(name(it), vec![organization.id]).unwrap());
+    let [first, second] = ["first", "second"].map(|it| {
+        services
+            .access
+            .create_token(CreateToken::of_admin(name(it), organization.id))
+            .unwrap()
+    });
 
     assert_ne!(first.token, second.token);
     assert_ne!(first.record.account, second.record.account);
@@ -45,7 +50,7 @@ fn an_unknown_and_a_revoked_token_are_nobodys() {
     let organization = services.access.create_organization(name("Lighthouse")).unwrap();
     let token = services
         .access
-        .create_token(name("old"), vec![organization.id])
+        .create_token(CreateToken::of_admin(name("old"), organization.id))
         .unwrap();
 
     services.access.revoke_token(token.record.id).unwrap();
@@ -57,13 +62,34 @@ fn an_unknown_and_a_revoked_token_are_nobodys() {
 }
 
 #[test]
+fn an_expired_token_is_nobodys() {
+    let services = Services::default();
+    let organization = services.access.create_organization(name("Lighthouse")).unwrap();
+    let command = CreateToken {
+        role: Role::Backup,
+        expires_at: Some(moment(5_000)),
+        ..CreateToken::of_admin(name("for today"), organization.id)
+    };
+    let token = services.access.create_token(command).unwrap();
+
+    let before = services.access.authenticate(&token.token).unwrap();
+    services.clock.advance_millis(5);
+    let after = services.access.authenticate(&token.token).unwrap();
+
+    assert_eq!(before.map(|caller| caller.role), Some(Role::Backup));
+    assert_eq!(after, None);
+}
+
+#[test]
 fn what_does_not_exist_is_not_found() {
     let services = Services::default();
     let organization = an_organization_id();
     let token = TokenId::new(SequentialIds::nth_id(999));
 
     let looked_up = services.access.organization(organization);
-    let created = services.access.create_token(name("a token"), vec![organization]);
+    let created = services
+        .access
+        .create_token(CreateToken::of_admin(name("a token"), organization));
     let revoked = services.access.revoke_token(token);
 
     assert_not_found(looked_up, Resource::Organization, organization.as_uuid());
@@ -213,7 +239,7 @@ fn a_token_is_stored_only_as_its_hash() {
 
     let token = services
         .access
-        .create_token(name("backups"), vec![organization.id])
+        .create_token(CreateToken::of_admin(name("backups"), organization.id))
         .unwrap();
 
     let stored = TokenRepository::list(&services.store).unwrap().remove(0);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use mockall::predicate::eq;
 use snapshot_domain::{
-    Error, Resource, Snapshot, SnapshotChanges, VolumeState,
+    Error, Resource, Right, Snapshot, SnapshotChanges, VolumeState,
     ports::{Slice, SnapshotQuery},
     testing::{
         InMemorySnapshotBytes, InMemoryVolumes, ManualClock, MockOrganizationRepository, MockSnapshotBytes,
@@ -167,7 +167,7 @@ fn what_the_database_fails_with_comes_out_of_every_call_about_snapshots() {
     ports.snapshots.expect_count().returning(|_| Err(broken()));
     ports.volumes.expect_find().returning(|_, _| Err(broken()));
     let service = ports.into_snapshot_service();
-    let query = SnapshotQuery::all(caller.scope());
+    let query = SnapshotQuery::all(caller.may(Right::Read).unwrap().scope());
 
     assert_broken(service.create(&caller, &command, a_request()));
     assert_broken(service.get(&caller, snapshot.id()));
@@ -208,7 +208,10 @@ fn nobody_asks_for_the_progress_of_snapshots_that_are_not_copied() {
 
     let got = service.get(&caller, snapshot.id()).unwrap();
     let listed = service
-        .list(&SnapshotQuery::all(caller.scope()), Slice::first(10))
+        .list(
+            &SnapshotQuery::all(caller.may(Right::Read).unwrap().scope()),
+            Slice::first(10),
+        )
         .unwrap();
 
     assert_eq!(listed, [got]);
@@ -427,7 +430,7 @@ fn what_the_database_fails_with_comes_out_of_every_call_of_a_worker() {
 #[test]
 fn a_database_that_can_not_tell_who_calls_lets_nobody_in_and_says_why() {
     let mut tokens = MockTokenRepository::new();
-    tokens.expect_caller().returning(|_| Err(broken()));
+    tokens.expect_caller().returning(|_, _| Err(broken()));
     let mut organizations = MockOrganizationRepository::new();
     organizations.expect_insert().never();
     organizations.expect_list().returning(|| Err(broken()));

@@ -12,6 +12,7 @@ mod conditions;
 mod failures;
 mod receipts;
 mod recovery;
+mod rights;
 mod snapshots;
 mod story;
 mod tasks;

@@ -1,7 +1,8 @@
 //! Taking, listing, changing, deleting and reading snapshots.
 
 use snapshot_domain::{
-    OrganizationId, Progress, Resource, SnapshotChanges, SnapshotId, SnapshotState, TaskStateName, VolumeState, Work,
+    OrganizationId, Progress, Resource, Right, SnapshotChanges, SnapshotId, SnapshotState, TaskStateName, VolumeState,
+    Work,
     ports::{Slice, SnapshotQuery, VolumeRepository},
     testing::{SequentialIds, a_caller_of, a_content, a_request, a_volume, moment, name, tags},
     use_case::Begun,
@@ -126,7 +127,7 @@ fn a_stranger_learns_nothing_of_a_snapshot_by_any_call() {
         assert_not_found(snapshots.update(stranger, id, &renamed), Resource::Snapshot, wanted);
         assert_not_found(snapshots.delete(stranger, id, a_request()), Resource::Snapshot, wanted);
     }
-    let query = SnapshotQuery::all(stranger.scope());
+    let query = SnapshotQuery::all(stranger.may(Right::Read).unwrap().scope());
     assert_eq!(snapshots.list(&query, Slice::first(10)).unwrap(), []);
     assert_eq!(snapshots.count(&query).unwrap(), 0);
     assert_eq!(story.services.store.all_snapshots(), before);
@@ -138,7 +139,7 @@ fn a_filter_by_somebody_elses_organization_finds_nothing() {
     story.available(&story.volume());
     let theirs = story.owner.organizations[0];
 
-    let query = SnapshotQuery::all(story.stranger.scope_within(theirs));
+    let query = SnapshotQuery::all(story.stranger.may(Right::Read).unwrap().scope_within(theirs));
 
     assert_eq!(story.services.snapshots.count(&query).unwrap(), 0);
 }
@@ -369,7 +370,7 @@ fn a_snapshot_carries_its_progress_only_while_it_is_copied() {
             .progress
     };
     let listed = || {
-        let query = SnapshotQuery::all(story.owner.scope());
+        let query = SnapshotQuery::all(story.owner.may(Right::Read).unwrap().scope());
         let list = story.services.snapshots.list(&query, Slice::first(10)).unwrap();
         list.into_iter().map(|it| it.progress).collect::<Vec<_>>()
     };

@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 
 use snapshot_domain::{
-    Progress, Resource, RestoreSource, SnapshotChanges, VolumeChanges, VolumeId, VolumeLocation, VolumeState, Work,
+    Progress, Resource, RestoreSource, Right, SnapshotChanges, VolumeChanges, VolumeId, VolumeLocation, VolumeState,
+    Work,
     ports::{Slice, VolumeBytes, VolumeQuery, VolumeRepository},
     testing::{SequentialIds, a_caller_of, a_request, a_volume, moment, name, size},
     use_case::{Begun, RegisterVolume},
@@ -198,7 +199,7 @@ fn a_stranger_learns_nothing_of_a_volume_by_any_call() {
         assert_not_found(volumes.delete(stranger, id, a_request()), Resource::Volume, wanted);
         assert_not_found(volumes.begin_write(stranger, id), Resource::Volume, wanted);
     }
-    let query = VolumeQuery::all(stranger.scope());
+    let query = VolumeQuery::all(stranger.may(Right::Read).unwrap().scope());
     assert_eq!(volumes.list(&query, Slice::first(10)).unwrap(), []);
     assert_eq!(volumes.count(&query).unwrap(), 0);
     assert_eq!(story.services.store.all_volumes(), before);
@@ -357,7 +358,7 @@ fn a_volume_carries_its_progress_only_while_it_is_worked_on() {
     let volume = story.restoring(&story.available(&source));
     let get = || story.services.volumes.get(&story.owner, volume.id()).unwrap().progress;
     let listed = || {
-        let query = VolumeQuery::all(story.owner.scope());
+        let query = VolumeQuery::all(story.owner.may(Right::Read).unwrap().scope());
         let list = story.services.volumes.list(&query, Slice::first(10)).unwrap();
         list.into_iter().map(|it| it.progress).collect::<Vec<_>>()
     };

@@ -7,9 +7,9 @@ use std::{
 
 use diesel::{Connection, SqliteConnection, connection::SimpleConnection};
 use snapshot_domain::{
-    Error, Organization, OrganizationId, Scope, VolumeId,
-    ports::{OrganizationRepository, Slice, VolumeQuery, VolumeRepository},
-    testing::{a_volume, an_organization},
+    Error, Organization, OrganizationId, Role, Scope, TokenHash, VolumeId,
+    ports::{OrganizationRepository, Slice, TokenRepository, VolumeQuery, VolumeRepository},
+    testing::{a_volume, an_organization, moment},
 };
 use snapshot_store::{MigrateError, OpenError, Store, StoreOptions};
 use uuid::Uuid;
@@ -203,4 +203,32 @@ fn a_server_that_is_not_there_is_refused_without_its_password() {
 
     assert!(refused.to_string().contains("me@127.0.0.1:1"), "{refused}");
     assert!(!format!("{refused:?} {refused}").contains("hunter2"), "{refused:?}");
+}
+
+#[test]
+fn a_token_from_before_there_were_roles_goes_on_doing_all_that_it_did() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("metadata.sqlite");
+    let hash = [7; 32];
+    SqliteConnection::establish(path.to_str().unwrap())
+        .unwrap()
+        .batch_execute(&format!(
+            "{}
+            CREATE TABLE __diesel_schema_migrations (version VARCHAR(50) PRIMARY KEY NOT NULL,
+                run_on TIMESTAMP NOT NULL DEFAULT CURRENT_TIMESTAMP);
+            INSERT INTO __diesel_schema_migrations (version) VALUES ('00000000000001');
+            INSERT INTO organizations VALUES (zeroblob(16), 'Lighthouse', 0);
+            INSERT INTO account_organizations VALUES (zeroblob(16), zeroblob(16), 1);
+            INSERT INTO tokens VALUES (zeroblob(16), zeroblob(16), 'old', X'{}', 0, NULL);",
+            include_str!("../../migrations/sqlite/00000000000001_first_tables/up.sql"),
+            "07".repeat(32),
+        ))
+        .unwrap();
+
+    let store = Store::open(path.to_str().unwrap(), StoreOptions::default()).unwrap();
+    store.migrate().unwrap();
+
+    let caller = store.caller(&TokenHash::from_bytes(hash), moment(0)).unwrap().unwrap();
+    assert_eq!(caller.role, Role::Admin);
+    assert_eq!(TokenRepository::list(&store).unwrap()[0].expires_at, None);
 }

@@ -5,7 +5,7 @@ use super::{
     world::{World, assert_exists_already, assert_not_found, race},
 };
 use crate::{
-    Organization, OrganizationId, Resource, Token, TokenId, TokenRecord,
+    Organization, OrganizationId, Resource, Role, Token, TokenId, TokenRecord,
     ports::SnapshotQuery,
     testing::{a_token_record, an_organization, an_organization_id, moment, name},
 };
@@ -63,7 +63,7 @@ pub fn keeps_a_token_as_it_was_stored(ports: &dyn Ports) {
 
     ports.tokens().insert(&record).unwrap();
 
-    let caller = ports.tokens().caller(&record.hash).unwrap().unwrap();
+    let caller = ports.tokens().caller(&record.hash, moment(100)).unwrap().unwrap();
     assert_eq!((caller.token, caller.account), (record.id, record.account));
     assert_eq!(caller.organizations, [world.organization]);
     assert_eq!(ports.tokens().list().unwrap(), [record]);
@@ -92,7 +92,7 @@ pub fn knows_nobody_by_an_unknown_token(ports: &dyn Ports) {
 
     let caller = ports
         .tokens()
-        .caller(&Token::from_random(an_organization_id().as_uuid()).hash());
+        .caller(&Token::from_random(an_organization_id().as_uuid()).hash(), moment(100));
 
     assert_eq!(caller.unwrap(), None);
 }
@@ -112,7 +112,7 @@ pub fn lets_an_account_act_for_the_organizations_of_all_its_tokens(ports: &dyn P
     ports.tokens().insert(&second).unwrap();
 
     for token in [&first, &second] {
-        let caller = ports.tokens().caller(&token.hash).unwrap().unwrap();
+        let caller = ports.tokens().caller(&token.hash, moment(100)).unwrap().unwrap();
         assert_eq!(sorted(caller.organizations), both);
     }
     for listed in ports.tokens().list().unwrap() {
@@ -129,7 +129,7 @@ pub fn keeps_accounts_apart(ports: &dyn Ports) {
     ports.tokens().insert(&ours).unwrap();
     ports.tokens().insert(&theirs).unwrap();
 
-    let caller = ports.tokens().caller(&ours.hash).unwrap().unwrap();
+    let caller = ports.tokens().caller(&ours.hash, moment(100)).unwrap().unwrap();
     assert_eq!(caller.organizations, ours.organizations);
 }
 
@@ -169,7 +169,7 @@ pub fn refuses_a_token_for_an_organization_that_is_not_there(ports: &dyn Ports) 
 
     assert_not_found(refused, Resource::Organization, missing.as_uuid());
     assert_eq!(ports.tokens().list().unwrap(), []);
-    assert_eq!(ports.tokens().caller(&record.hash).unwrap(), None);
+    assert_eq!(ports.tokens().caller(&record.hash, moment(100)).unwrap(), None);
     let same_account = TokenRecord {
         account: record.account,
         ..a_token_record(world.organization)
@@ -191,11 +191,44 @@ pub fn takes_a_revoked_token_no_longer(ports: &dyn Ports) {
 
     ports.tokens().revoke(revoked.id, moment(5)).unwrap();
 
-    assert_eq!(ports.tokens().caller(&revoked.hash).unwrap(), None);
-    assert!(ports.tokens().caller(&kept.hash).unwrap().is_some());
+    assert_eq!(ports.tokens().caller(&revoked.hash, moment(100)).unwrap(), None);
+    assert!(ports.tokens().caller(&kept.hash, moment(100)).unwrap().is_some());
     let listed = ports.tokens().list().unwrap();
     assert_eq!(listed[0].revoked_at, Some(moment(5)));
     assert_eq!(listed[1].revoked_at, None);
+}
+
+/// Each role comes back, with the token and with whoever shows it.
+pub fn keeps_every_role_of_tokens(ports: &dyn Ports) {
+    let world = World::new(ports);
+    for role in Role::ALL {
+        let record = TokenRecord {
+            role,
+            ..a_token_record(world.organization)
+        };
+
+        ports.tokens().insert(&record).unwrap();
+
+        let caller = ports.tokens().caller(&record.hash, moment(100)).unwrap();
+        assert_eq!(caller.map(|caller| caller.role), Some(role));
+        assert!(ports.tokens().list().unwrap().contains(&record));
+    }
+}
+
+/// A token opens nothing from the moment on at which it expires, and stays in the list.
+pub fn takes_an_expired_token_no_longer(ports: &dyn Ports) {
+    let world = World::new(ports);
+    let record = TokenRecord {
+        expires_at: Some(moment(7)),
+        ..a_token_record(world.organization)
+    };
+
+    ports.tokens().insert(&record).unwrap();
+
+    let is_known = |micros| ports.tokens().caller(&record.hash, moment(micros)).unwrap().is_some();
+    assert!(is_known(6));
+    assert!(!is_known(7) && !is_known(8));
+    assert_eq!(ports.tokens().list().unwrap(), [record]);
 }
 
 /// Revoking again is no error, and changes nothing.

@@ -66,14 +66,15 @@ impl TokenRepository for InMemoryStore {
         Ok(())
     }
 
-    fn caller(&self, hash: &TokenHash) -> Result<Option<Caller>> {
+    fn caller(&self, hash: &TokenHash, now: Timestamp) -> Result<Option<Caller>> {
         let tables = self.lock();
-        let shown = |token: &&TokenRecord| token.hash == *hash && token.revoked_at.is_none();
+        let shown = |token: &&TokenRecord| token.hash == *hash && token.is_taken_at(now);
         let token = tables.tokens.values().find(shown).map(|token| tables.as_of_now(token));
         Ok(token.map(|token| Caller {
             token: token.id,
             account: token.account,
             organizations: token.organizations,
+            role: token.role,
         }))
     }
 }
