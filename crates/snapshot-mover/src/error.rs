@@ -87,6 +87,7 @@ fn vault_reason(error: &VaultError) -> String {
         | VaultError::NotAVault
         | VaultError::Library(_)
         | VaultError::Incomplete
+        | VaultError::Stopped
         | VaultError::Misuse(_) => "The vault could not be used".to_owned(),
     }
 }
@@ -124,6 +125,7 @@ pub(crate) fn domain_error(error: VaultError, size_bytes: u64) -> DomainError {
         | VaultError::Library(_)
         | VaultError::Sink(_)
         | VaultError::Incomplete
+        | VaultError::Stopped
         | VaultError::Misuse(_) => DomainError::unavailable(error),
     }
 }

@@ -69,6 +69,9 @@ pub enum VaultError {
     /// A worker of this copy failed or was dropped half-way, so the copy can't be committed.
     #[error("the copy is incomplete: a worker failed or did not finish")]
     Incomplete,
+    /// It was told to stop before its end.
+    #[error("stopped before the end")]
+    Stopped,
     /// The caller broke a rule of this library.
     #[error("misuse of the vault: {0}")]
     Misuse(&'static str),

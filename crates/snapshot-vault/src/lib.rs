@@ -37,6 +37,7 @@
 
 mod blob;
 mod catalog;
+mod census;
 mod codec;
 mod collect;
 mod copy;
@@ -63,6 +64,8 @@ mod verify;
 pub use blob::local::LocalBlobs;
 pub use blob::{BlobEntry, BlobError, BlobKey, BlobStore, BlobWriter, InvalidBlobKey};
 pub use catalog::{CatalogError, Distrusted, PackCatalog, PackStanding, PackSummary, RunningCopies, SetAside};
+pub use census::{CopyUsage, Totals, Unreadable, Usage};
+pub use collect::{CollectOptions, Collection, CollectionEnd, Waiting};
 pub use copy::{CopySession, CopySummary, PageWriter};
 pub use digest::{Digest, Digester, InvalidDigest, PageRead, digest_reader};
 pub use domain::Domain;

@@ -11,6 +11,7 @@ use crate::format::record::Kind;
 use crate::format::{Flaw, names};
 use crate::hash::ChunkId;
 use crate::id::{DomainId, PackId};
+use crate::vault::VaultCore;
 use std::fmt;
 
 /// A pack being written. Dropped before it is closed, it never was.
@@ -67,7 +68,7 @@ impl OpenPack {
     }
 
     /// Writes the footer and makes the pack durable.
-    pub(crate) fn close(mut self) -> Result<(PackSummary, Vec<FooterEntry>), VaultError> {
+    fn close(mut self) -> Result<(PackSummary, Vec<FooterEntry>), VaultError> {
         let footer = encode_footer(self.id, self.domain, &self.entries, self.end);
         self.writer.write(&footer)?;
         self.writer.commit()?;
@@ -83,6 +84,16 @@ impl fmt::Debug for OpenPack {
             .field("end", &self.end)
             .finish_non_exhaustive()
     }
+}
+
+/// Makes a pack durable, then known to the catalog, then to the index: a crash in between leaves a pack that the next
+/// start adopts.
+pub(crate) fn store(vault: &VaultCore, pack: OpenPack) -> Result<(PackSummary, Vec<FooterEntry>), VaultError> {
+    let (summary, entries) = pack.close()?;
+    vault.catalog.record(&summary)?;
+    let index_entries: Vec<_> = entries.iter().map(FooterEntry::for_index).collect();
+    vault.index.add_pack(summary.id, &index_entries)?;
+    Ok((summary, entries))
 }
 
 pub(crate) fn summary(id: PackId, domain: DomainId, size_bytes: u64, entries: &[FooterEntry]) -> PackSummary {

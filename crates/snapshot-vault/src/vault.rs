@@ -45,7 +45,7 @@ const MAX_FIXED_OBJECT_BYTES: u64 = 4096;
 
 /// The store of all copies. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Vault(Arc<VaultCore>);
+pub struct Vault(pub(crate) Arc<VaultCore>);
 
 /// What domains, copies and readers share.
 pub(crate) struct VaultCore {

@@ -1,9 +1,7 @@
 //! What a copy may count on.
 
-use crate::blob::BlobError;
 use crate::catalog::SetAside;
 use crate::error::VaultError;
-use crate::format::names;
 use crate::hash::ChunkId;
 use crate::id::PackId;
 use crate::read::StoredCopy;
@@ -37,7 +35,9 @@ impl Trust {
             places: distrusted.chunks.into_iter().map(places).collect(),
             parent: nothing_is_distrusted
                 && !vault.damage_is_known.load(Ordering::Acquire)
-                && parent.map_or(Ok(false), |parent| is_there(vault, parent))?,
+                // If it is still there, nothing that it needs was removed before: a collection that began then has
+                // counted it.
+                && parent.map_or(Ok(false), StoredCopy::is_there)?,
             _session: session,
         })
     }
@@ -54,16 +54,6 @@ impl Trust {
         }
         let place = vault.index.locate(std::slice::from_ref(id))?.pop().flatten();
         Ok(place.is_some_and(|at| !self.packs.contains(&at.pack) && !self.places.contains(&(at.pack, at.offset))))
-    }
-}
-
-/// Whether a copy that was opened some time ago is still there. If so, nothing that it needs was removed before: a
-/// collection that began then has counted it.
-fn is_there(vault: &VaultCore, copy: &StoredCopy) -> Result<bool, VaultError> {
-    match vault.blobs.size(&names::manifest(copy.domain_id(), copy.manifest_id())) {
-        Ok(_) => Ok(true),
-        Err(BlobError::NotFound { .. }) => Ok(false),
-        Err(error) => Err(error.into()),
     }
 }
 
@@ -88,6 +78,16 @@ impl OpenSessions {
             number,
             sessions: self.clone(),
         }
+    }
+
+    /// How many have begun so far.
+    pub(crate) fn begun(&self) -> u64 {
+        self.numbers().next
+    }
+
+    /// How many of the first `begun` have not ended.
+    pub(crate) fn open_of(&self, begun: u64) -> usize {
+        self.numbers().open.range(..begun).count()
     }
 
     fn numbers(&self) -> MutexGuard<'_, Numbers> {

@@ -4,11 +4,10 @@ use super::CopySession;
 use crate::codec::Sealer;
 use crate::digest::{PageRead, is_zero, zero_hash};
 use crate::error::VaultError;
-use crate::format::pack::FooterEntry;
 use crate::format::page::{self, Page};
 use crate::format::record::Kind;
 use crate::hash::{ChunkHash, ChunkId};
-use crate::pack::OpenPack;
+use crate::pack::{OpenPack, store};
 use crate::read::ReadBuffers;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -294,14 +293,8 @@ impl<'a> PageWriter<'a> {
     }
 }
 
-/// Makes a pack durable, then known to the catalog, then to the index: a crash in between leaves a pack that the next
-/// start adopts.
 fn close(session: &CopySession, pack: OpenPack) -> Result<(), VaultError> {
-    let (summary, entries) = pack.close()?;
-    let vault = &session.domain.vault;
-    vault.catalog.record(&summary)?;
-    let index_entries: Vec<_> = entries.iter().map(FooterEntry::for_index).collect();
-    vault.index.add_pack(summary.id, &index_entries)?;
+    let (summary, entries) = store(&session.domain.vault, pack)?;
     let mut in_flight = session.in_flight();
     for entry in &entries {
         in_flight.remove(&entry.id);

@@ -48,6 +48,12 @@ pub(crate) struct Footer {
     pub(crate) entries: Vec<FooterEntry>,
 }
 
+/// How many bytes of a pack of `pack_bytes` are records, when there are so many of them.
+pub(crate) const fn record_bytes(pack_bytes: u64, records: u32) -> u64 {
+    let others = HEADER_BYTES as u64 + records as u64 * ENTRY_BYTES as u64 + TRAILER_BYTES as u64;
+    pack_bytes.saturating_sub(others)
+}
+
 pub(crate) fn encode_header(pack: PackId, domain: DomainId) -> Vec<u8> {
     let mut bytes = begin(HEADER_MAGIC);
     bytes.extend_from_slice(&[0; 4]);

@@ -99,7 +99,17 @@ impl StoredCopy {
                     .iter()
                     .try_for_each(|wanted| self.read_run(std::slice::from_ref(wanted), buffers, sink));
             }
-            Err(error) => return Err(lost(error, first.span.clone())),
+            Err(error) => {
+                let Some(location) = self.moved(&error, &first.expected.id, &first.location)? else {
+                    return Err(lost(error, first.span.clone()));
+                };
+                let moved = Wanted {
+                    span: first.span.clone(),
+                    location,
+                    ..*first
+                };
+                return self.read_run(std::slice::from_ref(&moved), buffers, sink);
+            }
         }
         for wanted in run {
             let stored = wanted.stored();

@@ -12,10 +12,12 @@ use crate::domain::Domain;
 use crate::error::VaultError;
 use crate::format::manifest::Manifest;
 use crate::format::page::{self, MAX_PAGE_BYTES, Page};
+use crate::format::record::OVERHEAD_BYTES;
 use crate::format::{Flaw, names};
 use crate::geometry::Geometry;
-use crate::hash::ChunkHash;
+use crate::hash::{ChunkHash, ChunkId};
 use crate::id::{ChunkSize, DomainId, ManifestId};
+use crate::index::Location;
 use crate::key::DomainKeys;
 use std::io;
 use std::ops::Range;
@@ -94,6 +96,21 @@ impl StoredCopy {
     /// Bytes that the copy added to the store when it was made: its packs and its manifest.
     pub fn stored_bytes(&self) -> u64 {
         self.core.manifest.pack_bytes.saturating_add(self.core.manifest_bytes)
+    }
+
+    /// The size of its manifest.
+    pub(crate) fn manifest_bytes(&self) -> u64 {
+        self.core.manifest_bytes
+    }
+
+    /// Whether it was not deleted since it was opened.
+    pub(crate) fn is_there(&self) -> Result<bool, VaultError> {
+        let name = names::manifest(self.domain_id(), self.manifest_id());
+        match self.domain.vault.blobs.size(&name) {
+            Ok(_) => Ok(true),
+            Err(BlobError::NotFound { .. }) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// What the caller gave to [`crate::CopySession::commit`].
@@ -227,24 +244,47 @@ impl StoredCopy {
         let span = self.page_span(page);
         let expected = Expected::page(&self.domain.core.keys, hash);
         let vault = &self.domain.vault;
-        let location = vault.index.locate(&[expected.id])?.pop().flatten().ok_or_else(|| {
+        let mut location = vault.index.locate(&[expected.id])?.pop().flatten().ok_or_else(|| {
             Flaw::Bytes("no pack holds this index page").losing(span.clone(), &format!("page {}", expected.id))
         })?;
-        let object = names::pack(location.pack);
-        if location.length as usize > MAX_PAGE_BYTES + crate::format::record::OVERHEAD_BYTES {
-            return Err(Flaw::Bytes("the index page is longer than one can be").losing(span, &object));
-        }
-        let mut record = vec![0; location.length as usize];
-        vault
-            .blobs
-            .read(&object, u64::from(location.offset), &mut record)
-            .map_err(|error| lost(error, span.clone()))?;
+        let (object, record) = loop {
+            let object = names::pack(location.pack);
+            if location.length as usize > MAX_PAGE_BYTES + OVERHEAD_BYTES {
+                return Err(Flaw::Bytes("the index page is longer than one can be").losing(span, &object));
+            }
+            let mut record = vec![0; location.length as usize];
+            match vault.blobs.read(&object, u64::from(location.offset), &mut record) {
+                Ok(()) => break (object, record),
+                Err(error) => match self.moved(&error, &expected.id, &location)? {
+                    Some(elsewhere) => location = elsewhere,
+                    None => return Err(lost(error, span)),
+                },
+            }
+        };
         let plain = opener(&mut buffers.opener)?
             .open(&self.domain.core.keys, &record, &expected, MAX_PAGE_BYTES)
             .and_then(|plain| page::decode(plain, self.core.manifest.geometry.chunks_in_page(page)));
         let entries = Arc::new(plain.map_err(|flaw| flaw.losing(span, &object))?);
         buffers.page = Some((hash, entries.clone()));
         Ok(entries)
+    }
+}
+
+impl StoredCopy {
+    /// Where a chunk or page lies by now of which the pack was gone: packs are removed when what they hold and somebody
+    /// needs lies elsewhere. `None` when it still should lie there.
+    fn moved(&self, error: &BlobError, id: &ChunkId, from: &Location) -> Result<Option<Location>, VaultError> {
+        if !matches!(error, BlobError::NotFound { .. }) {
+            return Ok(None);
+        }
+        let now = self
+            .domain
+            .vault
+            .index
+            .locate(std::slice::from_ref(id))?
+            .pop()
+            .flatten();
+        Ok(now.filter(|now| now.pack != from.pack))
     }
 }
 

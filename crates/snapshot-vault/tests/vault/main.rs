@@ -3,6 +3,7 @@
 
 mod blob_stores;
 mod chunk_indexes;
+mod collect;
 mod crashes;
 mod damage;
 mod distrust;

@@ -1,0 +1,132 @@
+//! The way from copies to the places of all that they need.
+
+use super::Unreadable;
+use super::records::{Place, Records};
+use crate::blob::BlobError;
+use crate::codec::Expected;
+use crate::domain::Domain;
+use crate::error::VaultError;
+use crate::format::names;
+use crate::hash::ChunkHash;
+use crate::id::ManifestId;
+use crate::index::{ChunkIndex, Location};
+use crate::read::{ReadBuffers, StoredCopy};
+
+/// So many pages are looked up at once.
+const PAGES_AT_ONCE: usize = 256;
+
+/// A walk over copies.
+pub(super) struct Walk<'a> {
+    index: &'a dyn ChunkIndex,
+    pub(super) records: Records<'a>,
+    buffers: ReadBuffers,
+    pub(super) unreadable: Vec<Unreadable>,
+    stop: &'a dyn Fn() -> bool,
+}
+
+/// An index page of a copy that is not all zero.
+pub(super) struct PagePlace {
+    pub(super) page: u64,
+    pub(super) hash: ChunkHash,
+    pub(super) place: Place,
+}
+
+impl<'a> Walk<'a> {
+    pub(super) fn new(index: &'a dyn ChunkIndex, records: Records<'a>, stop: &'a dyn Fn() -> bool) -> Self {
+        Self {
+            index,
+            records,
+            buffers: ReadBuffers::default(),
+            unreadable: Vec::new(),
+            stop,
+        }
+    }
+
+    /// Opens a copy; `None` when it is gone by now, or can't be read, which is noted.
+    pub(super) fn open(&mut self, domain: &Domain, id: ManifestId) -> Result<Option<StoredCopy>, VaultError> {
+        match domain.open_manifest(id) {
+            Ok(copy) => Ok(Some(copy)),
+            Err(VaultError::ManifestNotFound(_)) => Ok(None),
+            Err(error) => {
+                self.note(error, names::manifest(domain.id(), id).as_str())?;
+                Ok(None)
+            }
+        }
+    }
+
+    /// Shows the index pages of a copy in their order, a part of them at once. Whether none is lost; that is noted.
+    pub(super) fn pages(
+        &mut self,
+        copy: &StoredCopy,
+        visit: &mut dyn FnMut(&mut Self, PagePlace) -> Result<(), VaultError>,
+    ) -> Result<(), VaultError> {
+        let mut pages = copy.data_pages();
+        loop {
+            let part: Vec<(u64, ChunkHash)> = pages
+                .by_ref()
+                .filter_map(|page| Some((page, copy.page_hash(page)?)))
+                .take(PAGES_AT_ONCE)
+                .collect();
+            if part.is_empty() {
+                return Ok(());
+            }
+            let id = |(_, hash): &(u64, ChunkHash)| Expected::page(copy.keys(), *hash).id;
+            let ids: Vec<_> = part.iter().map(id).collect();
+            let places = self.index.locate(&ids)?;
+            for ((page, hash), at) in part.into_iter().zip(places) {
+                if (self.stop)() {
+                    return Err(VaultError::Stopped);
+                }
+                match at {
+                    Some(at) => {
+                        let place = self.place(&at)?;
+                        visit(self, PagePlace { page, hash, place })?;
+                    }
+                    None => self.unreadable.push(Unreadable {
+                        object: names::manifest(copy.domain_id(), copy.manifest_id()).to_string(),
+                        reason: "no pack holds an index page of it",
+                    }),
+                }
+            }
+        }
+    }
+
+    /// Where those chunks of a page lie that are not zero, each as often as the page lists it. What no pack holds is
+    /// left out: it is lost already. Nothing when the page can't be read, which is noted.
+    pub(super) fn chunks(&mut self, copy: &StoredCopy, page: &PagePlace) -> Result<Vec<Place>, VaultError> {
+        let entries = match copy.page_entries(page.page, page.hash, &mut self.buffers) {
+            Ok(entries) => entries,
+            Err(error) => {
+                let id = Expected::page(copy.keys(), page.hash).id;
+                self.note(error, &format!("index page {id}"))?;
+                return Ok(Vec::new());
+            }
+        };
+        let ids: Vec<_> = entries
+            .iter()
+            .flatten()
+            .map(|hash| copy.keys().chunk_id(hash))
+            .collect();
+        let places = self.index.locate(&ids)?;
+        places.iter().flatten().map(|at| self.place(at)).collect()
+    }
+
+    fn place(&mut self, at: &Location) -> Result<Place, VaultError> {
+        self.records.place(at)
+    }
+
+    /// Notes what can't be read. Other failures stay failures.
+    pub(super) fn note(&mut self, error: VaultError, object: &str) -> Result<(), VaultError> {
+        let (object, reason) = match error {
+            VaultError::Damaged { object, reason, .. } => (object, reason),
+            VaultError::UnsupportedVersion { object, .. } => (object, "a later version of this program wrote it"),
+            VaultError::Blob(BlobError::Io { source, .. }) => {
+                log::error!("{object}: {source}");
+                (object.to_owned(), "it can't be read")
+            }
+            error => return Err(error),
+        };
+        self.unreadable.push(Unreadable { object, reason });
+        Ok(())
+    }
+}

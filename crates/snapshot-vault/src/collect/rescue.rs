@@ -1,0 +1,138 @@
+//! Copying what is in use out of condemned packs.
+
+use crate::blob::BlobError;
+use crate::catalog::SetAside;
+use crate::census::{Census, CountedPack};
+use crate::codec::Opener;
+use crate::error::VaultError;
+use crate::format::Flaw;
+use crate::format::names;
+use crate::format::pack::FooterEntry;
+use crate::format::page::MAX_PAGE_BYTES;
+use crate::format::record::{Kind, OVERHEAD_BYTES, Record};
+use crate::id::DomainId;
+use crate::key::DomainKeys;
+use crate::pack::{OpenPack, read_footer, store};
+use crate::vault::Vault;
+
+/// Copies records into new packs, sealed as they are.
+pub(super) struct Rescue<'a> {
+    vault: &'a Vault,
+    census: &'a Census,
+    opener: Opener,
+    record: Vec<u8>,
+    pack: Option<(DomainId, OpenPack)>,
+    /// Bytes of the packs that were written.
+    pub(super) written_bytes: u64,
+}
+
+/// What became of a condemned pack.
+pub(super) enum Rescued {
+    /// All that is in use is copied, or in a pack that is still open.
+    All,
+    /// Something in use can't be read. The pack must be kept.
+    Damaged(Vec<SetAside>),
+}
+
+impl<'a> Rescue<'a> {
+    pub(super) fn new(vault: &'a Vault, census: &'a Census) -> Result<Self, VaultError> {
+        Ok(Self {
+            vault,
+            census,
+            opener: Opener::new()?,
+            record: Vec::new(),
+            pack: None,
+            written_bytes: 0,
+        })
+    }
+
+    /// Copies what is in use of a pack.
+    pub(super) fn pack(&mut self, from: &CountedPack, stop: &dyn Fn() -> bool) -> Result<Rescued, VaultError> {
+        let (id, domain) = (from.summary.id, from.summary.domain);
+        if self.pack.as_ref().is_some_and(|(open, _)| *open != domain) {
+            self.close()?;
+        }
+        let domain = self.vault.domain(domain)?;
+        let footer = match read_footer(&*self.vault.0.blobs, id, from.summary.size_bytes) {
+            Ok(Ok(footer)) => footer,
+            Ok(Err(_)) | Err(BlobError::NotFound { .. } | BlobError::Short { .. } | BlobError::Io { .. }) => {
+                return Ok(Rescued::Damaged(Vec::new()));
+            }
+            Err(error) => return Err(error.into()),
+        };
+        for (ordinal, entry) in footer.entries.iter().enumerate() {
+            if !self.census.is_live(from, ordinal) {
+                continue;
+            }
+            if stop() {
+                return Err(VaultError::Stopped);
+            }
+            if let Err(flaw) = self.read(from, entry, &domain.core.keys)? {
+                log::error!("pack {id}: the record at {}: {}", entry.offset, flaw.reason());
+                return Ok(Rescued::Damaged(vec![SetAside {
+                    chunk: entry.id,
+                    pack: id,
+                    offset: entry.offset,
+                }]));
+            }
+            self.append(domain.id(), entry)?;
+        }
+        Ok(Rescued::All)
+    }
+
+    /// Makes what was copied durable, known to the catalog, and then to be found.
+    pub(super) fn close(&mut self) -> Result<(), VaultError> {
+        if let Some((_, pack)) = self.pack.take() {
+            let (summary, _) = store(&self.vault.0, pack)?;
+            self.written_bytes += summary.size_bytes;
+            self.vault.0.index.flush()?;
+        }
+        Ok(())
+    }
+
+    /// Reads a record and checks that it is what its name says.
+    fn read(
+        &mut self,
+        from: &CountedPack,
+        entry: &FooterEntry,
+        keys: &DomainKeys,
+    ) -> Result<Result<(), Flaw>, VaultError> {
+        let max_len = match entry.kind {
+            Kind::Chunk => self.vault.chunk_size().as_usize(),
+            Kind::Page => MAX_PAGE_BYTES,
+        };
+        if entry.length as usize > max_len + OVERHEAD_BYTES {
+            return Ok(Err(Flaw::Bytes("a record is longer than one can be")));
+        }
+        self.record.resize(entry.length as usize, 0);
+        let name = names::pack(from.summary.id);
+        match self.vault.0.blobs.read(&name, entry.offset.into(), &mut self.record) {
+            Ok(()) => {}
+            Err(BlobError::NotFound { .. }) => return Ok(Err(Flaw::Bytes("its pack is gone"))),
+            Err(BlobError::Short { .. }) => return Ok(Err(Flaw::Bytes("its pack is cut off"))),
+            Err(BlobError::Io { .. }) => return Ok(Err(Flaw::Bytes("it can't be read"))),
+            Err(error) => return Err(error.into()),
+        }
+        let check = |record: &Record<'_>, opener: &mut Opener| {
+            let header = &record.header;
+            if (header.id, header.kind, header.plain_len) != (entry.id, entry.kind, entry.plain_len) {
+                return Err(Flaw::Bytes("another record lies at its place"));
+            }
+            opener.open_any(keys, record, max_len).map(drop)
+        };
+        Ok(Record::parse(&self.record).and_then(|record| check(&record, &mut self.opener)))
+    }
+
+    fn append(&mut self, domain: DomainId, entry: &FooterEntry) -> Result<(), VaultError> {
+        let limit = self.vault.0.pack_size_bytes;
+        let is_full = |pack: &OpenPack| pack.is_full() || pack.size_with(self.record.len()) > limit;
+        if self.pack.as_ref().is_some_and(|(_, pack)| is_full(pack)) {
+            self.close()?;
+        }
+        let (_, pack) = match &mut self.pack {
+            Some(pack) => pack,
+            none => none.insert((domain, OpenPack::begin(&*self.vault.0.blobs, domain)?)),
+        };
+        pack.append(entry.kind, entry.id, entry.plain_len as usize, &self.record)
+    }
+}

@@ -1,0 +1,297 @@
+//! One run of a collection.
+
+use super::barrier::Barrier;
+use super::rescue::{Rescue, Rescued};
+use super::{CollectOptions, Collection, CollectionEnd, Waiting, removal};
+use crate::blob::BlobError;
+use crate::catalog::{PackStanding, PackSummary, RunningCopies};
+use crate::census::{Census, CountedPack, listed};
+use crate::error::VaultError;
+use crate::format::names;
+use crate::id::{CollectionId, PackId};
+use crate::pack::read_footer;
+use crate::vault::Vault;
+use std::collections::{HashMap, HashSet};
+use std::ops::ControlFlow;
+use uuid::Uuid;
+
+pub(super) fn collect(
+    vault: &Vault,
+    running: &dyn RunningCopies,
+    options: &CollectOptions,
+    patience: &mut dyn FnMut(Waiting) -> ControlFlow<()>,
+    stop: &dyn Fn() -> bool,
+) -> Result<Collection, VaultError> {
+    let mut run = Run {
+        vault,
+        id: CollectionId::random(),
+        options,
+        stop,
+        damaged: HashMap::new(),
+        report: Collection::default(),
+    };
+    let end = if options.dry_run {
+        run.rehearse()
+    } else {
+        run.perform(running, patience)
+    };
+    run.report.end = match end {
+        Ok(end) => end,
+        Err(VaultError::Stopped) => CollectionEnd::Stopped,
+        Err(error) => return Err(error),
+    };
+    Ok(run.report)
+}
+
+/// So many packs are rewritten before the first of them is removed.
+const REWRITTEN_AT_ONCE: usize = 16;
+
+struct Run<'a> {
+    vault: &'a Vault,
+    id: CollectionId,
+    options: &'a CollectOptions,
+    stop: &'a dyn Fn() -> bool,
+    /// Places of damaged chunks.
+    damaged: HashMap<PackId, HashSet<u32>>,
+    report: Collection,
+}
+
+/// What is to become of a pack.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Fate {
+    /// It stays as it is.
+    Keep,
+    /// Nothing in it is in use.
+    Delete,
+    /// What is in use is copied into a new pack.
+    Rewrite,
+}
+
+impl Run<'_> {
+    fn rehearse(&mut self) -> Result<CollectionEnd, VaultError> {
+        let packs = listed(&*self.vault.0.catalog)?;
+        self.report.packs = packs.len() as u64;
+        let census = self.census(packs)?;
+        if !census.unreadable.is_empty() {
+            return Ok(CollectionEnd::Refused);
+        }
+        for pack in &census.packs {
+            let fate = match pack.summary.standing {
+                PackStanding::Kept => self.candidate(&census, pack)?,
+                PackStanding::Condemned => self.fate(&census, pack)?,
+                PackStanding::Dropped => Fate::Delete,
+            };
+            if fate == Fate::Keep {
+                continue;
+            }
+            self.report.condemned += u64::from(pack.summary.standing == PackStanding::Kept);
+            self.report.deleted += 1;
+            self.report.deleted_bytes += pack.summary.size_bytes;
+            if fate == Fate::Rewrite {
+                self.report.rewritten += 1;
+                self.report.written_bytes += pack.live_bytes.unwrap_or(0);
+            }
+        }
+        Ok(CollectionEnd::Done)
+    }
+
+    fn perform(
+        &mut self,
+        running: &dyn RunningCopies,
+        patience: &mut dyn FnMut(Waiting) -> ControlFlow<()>,
+    ) -> Result<CollectionEnd, VaultError> {
+        let core = &*self.vault.0;
+        let owned = core.catalog.take_over(self.id)?;
+        let (dropped, condemned): (Vec<_>, Vec<_>) = owned
+            .into_iter()
+            .partition(|pack| pack.standing == PackStanding::Dropped);
+        self.remove(&dropped)?;
+
+        let packs = listed(&*core.catalog)?;
+        self.report.packs = packs.len() as u64;
+        let census = self.census(packs)?;
+        if !census.unreadable.is_empty() {
+            return self.refuse(&condemned);
+        }
+        let mut candidates = Vec::new();
+        for pack in &census.packs {
+            if pack.summary.standing == PackStanding::Kept && self.candidate(&census, pack)? != Fate::Keep {
+                candidates.push(pack.summary.id);
+            }
+        }
+        drop(census);
+        if candidates.is_empty() && condemned.is_empty() {
+            return Ok(CollectionEnd::Done);
+        }
+        core.catalog.condemn(self.id, &candidates)?;
+        self.report.condemned = candidates.len() as u64;
+
+        let barrier = Barrier::put_up(core, running)?;
+        if let ControlFlow::Break(copies) = barrier.wait(core, running, patience, self.stop)? {
+            return Ok(CollectionEnd::Waiting { copies });
+        }
+        self.settle()
+    }
+
+    /// No copy that runs relies on a condemned pack. Counts again, and removes them.
+    fn settle(&mut self) -> Result<CollectionEnd, VaultError> {
+        let core = &*self.vault.0;
+        let census = self.census(listed(&*core.catalog)?)?;
+        let is_condemned = |pack: &&CountedPack| pack.summary.standing == PackStanding::Condemned;
+        let condemned: Vec<CountedPack> = census.packs.iter().filter(is_condemned).copied().collect();
+        if !census.unreadable.is_empty() {
+            let packs: Vec<PackSummary> = condemned.iter().map(|pack| pack.summary).collect();
+            return self.refuse(&packs);
+        }
+        let mut with_fate: HashMap<Fate, Vec<CountedPack>> = HashMap::new();
+        for pack in condemned {
+            let fate = self.fate(&census, &pack)?;
+            with_fate.entry(fate).or_default().push(pack);
+        }
+        let mut take = |fate| with_fate.remove(&fate).unwrap_or_default();
+        let (kept, dead, rewritten) = (take(Fate::Keep), take(Fate::Delete), take(Fate::Rewrite));
+        self.release(&kept)?;
+        // First what makes room.
+        self.drop_packs(&dead)?;
+        let mut rescue = Rescue::new(self.vault, &census)?;
+        let result = self.rewrite(&mut rescue, &rewritten);
+        self.report.written_bytes += rescue.written_bytes;
+        if let Err(error) = &result
+            && error.is_no_space()
+        {
+            // What is in use in them is of more use where it is than stored again by copies.
+            self.release(&rewritten)?;
+        }
+        result.map(|()| CollectionEnd::Done)
+    }
+
+    fn rewrite(&mut self, rescue: &mut Rescue<'_>, packs: &[CountedPack]) -> Result<(), VaultError> {
+        for packs in packs.chunks(REWRITTEN_AT_ONCE) {
+            let mut rescued = Vec::new();
+            for pack in packs {
+                match rescue.pack(pack, self.stop)? {
+                    Rescued::All => rescued.push(*pack),
+                    Rescued::Damaged(chunks) => {
+                        self.vault.set_aside(&chunks)?;
+                        self.report.damaged.extend(chunks);
+                        self.release(std::slice::from_ref(pack))?;
+                    }
+                }
+            }
+            rescue.close()?;
+            self.report.rewritten += self.drop_packs(&rescued)?;
+        }
+        Ok(())
+    }
+
+    fn census(&mut self, packs: Vec<PackSummary>) -> Result<Census, VaultError> {
+        let mut damaged: HashMap<PackId, HashSet<u32>> = HashMap::new();
+        for chunk in self.vault.0.catalog.distrusted()?.chunks {
+            damaged.entry(chunk.pack).or_default().insert(chunk.offset);
+        }
+        self.damaged = damaged;
+        let census = Census::take(self.vault, packs, self.stop)?;
+        self.report.unreadable.clone_from(&census.unreadable);
+        Ok(census)
+    }
+
+    /// Nobody knows what is in use: nothing is removed, and copies shall not do without the condemned packs meanwhile.
+    fn refuse(&mut self, condemned: &[PackSummary]) -> Result<CollectionEnd, VaultError> {
+        let ids: Vec<PackId> = condemned.iter().map(|pack| pack.id).collect();
+        self.vault.0.catalog.release(self.id, &ids)?;
+        self.report.released += ids.len() as u64;
+        Ok(CollectionEnd::Refused)
+    }
+
+    /// What is to become of a pack that is kept so far.
+    fn candidate(&self, census: &Census, pack: &CountedPack) -> Result<Fate, VaultError> {
+        let fate = self.fate(census, pack)?;
+        // A pack that the index does not know is just being finished, or waits for the next start to take it in: what
+        // lies in it can't be found to be in use.
+        if fate != Fate::Keep && !self.is_indexed(pack.summary.id)? && self.is_stored(pack.summary.id)? {
+            return Ok(Fate::Keep);
+        }
+        Ok(fate)
+    }
+
+    fn fate(&self, census: &Census, pack: &CountedPack) -> Result<Fate, VaultError> {
+        let Some(live_bytes) = pack.live_bytes else {
+            return Ok(Fate::Keep);
+        };
+        if live_bytes == 0 {
+            return Ok(Fate::Delete);
+        }
+        #[expect(clippy::cast_precision_loss, reason = "a share need not be exact")]
+        let share = live_bytes as f64 / pack.record_bytes() as f64;
+        if share >= self.options.live_share || self.holds_damaged(census, pack)? {
+            return Ok(Fate::Keep);
+        }
+        Ok(Fate::Rewrite)
+    }
+
+    /// Whether something in use is known to be damaged: it can't be copied, so the pack stays.
+    fn holds_damaged(&self, census: &Census, pack: &CountedPack) -> Result<bool, VaultError> {
+        let Some(offsets) = self.damaged.get(&pack.summary.id) else {
+            return Ok(false);
+        };
+        let footer = read_footer(&*self.vault.0.blobs, pack.summary.id, pack.summary.size_bytes)?;
+        let Ok(footer) = footer else { return Ok(true) };
+        let mut entries = footer.entries.iter().enumerate();
+        Ok(entries.any(|(ordinal, entry)| offsets.contains(&entry.offset) && census.is_live(pack, ordinal)))
+    }
+
+    fn is_indexed(&self, id: PackId) -> Result<bool, VaultError> {
+        let before = id
+            .as_uuid()
+            .as_u128()
+            .checked_sub(1)
+            .map(Uuid::from_u128)
+            .map(PackId::new);
+        Ok(self.vault.0.index.packs(before, 1)?.contains(&id))
+    }
+
+    fn is_stored(&self, id: PackId) -> Result<bool, VaultError> {
+        match self.vault.0.blobs.size(&names::pack(id)) {
+            Ok(_) => Ok(true),
+            Err(BlobError::NotFound { .. }) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn release(&mut self, packs: &[CountedPack]) -> Result<(), VaultError> {
+        let ids: Vec<PackId> = packs.iter().map(|pack| pack.summary.id).collect();
+        self.vault.0.catalog.release(self.id, &ids)?;
+        self.report.released += ids.len() as u64;
+        Ok(())
+    }
+
+    /// Drops condemned packs that are still this collection's, and removes them. Returns how many these were.
+    fn drop_packs(&mut self, packs: &[CountedPack]) -> Result<u64, VaultError> {
+        let mut count = 0;
+        for packs in packs.chunks(removal::AT_ONCE) {
+            let ids: Vec<PackId> = packs.iter().map(|pack| pack.summary.id).collect();
+            let dropped: HashSet<PackId> = self.vault.0.catalog.drop_packs(self.id, &ids)?.into_iter().collect();
+            let dropped: Vec<PackSummary> = packs
+                .iter()
+                .map(|pack| pack.summary)
+                .filter(|pack| dropped.contains(&pack.id))
+                .collect();
+            self.remove(&dropped)?;
+            count += dropped.len() as u64;
+        }
+        Ok(count)
+    }
+
+    fn remove(&mut self, dropped: &[PackSummary]) -> Result<(), VaultError> {
+        let core = &*self.vault.0;
+        for packs in dropped.chunks(removal::AT_ONCE) {
+            if (self.stop)() {
+                return Err(VaultError::Stopped);
+            }
+            removal::remove(&*core.blobs, &*core.index, &*core.catalog, packs)?;
+            self.report.deleted += packs.len() as u64;
+            self.report.deleted_bytes += packs.iter().map(|pack| pack.size_bytes).sum::<u64>();
+        }
+        Ok(())
+    }
+}
