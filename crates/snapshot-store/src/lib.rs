@@ -53,6 +53,7 @@ mod migrate;
 mod organizations;
 mod packs;
 mod pool;
+mod quotas;
 mod receipts;
 mod schema;
 mod snapshots;

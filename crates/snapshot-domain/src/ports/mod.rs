@@ -12,6 +12,7 @@ mod archive;
 mod bytes;
 mod environment;
 mod packs;
+mod quotas;
 mod receipts;
 #[cfg_attr(
     feature = "mocks",
@@ -30,6 +31,7 @@ pub use archive::SnapshotArchive;
 pub use bytes::{OpenVolume, ReadAt, SnapshotBytes, StagedWrite, VolumeBytes};
 pub use environment::{Clock, IdSource};
 pub use packs::PackRepository;
+pub use quotas::QuotaRepository;
 pub use receipts::ReceiptRepository;
 pub use snapshots::{SnapshotCursor, SnapshotQuery, SnapshotRepository};
 pub use tasks::{Renewal, TaskQueue};
@@ -42,6 +44,7 @@ pub use self::{
     bytes::{MockReadAt, MockSnapshotBytes, MockStagedWrite, MockVolumeBytes},
     environment::{MockClock, MockIdSource},
     packs::MockPackRepository,
+    quotas::MockQuotaRepository,
     receipts::MockReceiptRepository,
     snapshots::MockSnapshotRepository,
     tasks::MockTaskQueue,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{InMemorySnapshotBytes, InMemoryStore, InMemoryVolumes, ManualClock, SequentialIds, an_instance};
 use crate::{
     InstanceId,
-    use_case::{AccessService, SnapshotService, TaskReader, TaskService, VolumeService},
+    use_case::{AccessService, QuotaService, SnapshotService, TaskReader, TaskService, VolumeService},
 };
 
 /// All services over the same rows and bytes in memory, with a clock and ids that the test sets.
@@ -29,6 +29,8 @@ pub struct Services {
     pub tasks: TaskReader,
     /// Who may call.
     pub access: AccessService,
+    /// How much organizations may have.
+    pub quotas: QuotaService,
 }
 
 impl Default for Services {
@@ -59,6 +61,7 @@ impl Default for Services {
                 names.clone(),
             ),
             tasks: TaskReader::new(rows.clone()),
+            quotas: QuotaService::new(rows.clone()),
             access: AccessService::new(rows.clone(), rows, time, names),
             store,
             volume_bytes,

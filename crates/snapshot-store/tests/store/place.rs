@@ -9,7 +9,7 @@ use std::{
 use diesel::{Connection, PgConnection, QueryableByName, RunQueryDsl, connection::SimpleConnection, sql_types::BigInt};
 use snapshot_domain::{
     ports::{
-        OrganizationRepository, PackRepository, ReceiptRepository, SnapshotRepository, TaskQueue, TokenRepository,
+        OrganizationRepository, PackRepository, QuotaRepository, ReceiptRepository, SnapshotRepository, TaskQueue, TokenRepository,
         VolumeRepository,
     },
     testing::contract::Ports,
@@ -193,6 +193,10 @@ impl<P: Sync> Ports for StoreIn<P> {
     }
 
     fn receipts(&self) -> &dyn ReceiptRepository {
+        &self.store
+    }
+
+    fn quotas(&self) -> &dyn QuotaRepository {
         &self.store
     }
 }

@@ -2,6 +2,7 @@
 
 mod access;
 mod packs;
+mod quotas;
 mod receipts;
 mod snapshots;
 mod tasks;
@@ -15,10 +16,10 @@ use std::{
 use self::packs::ListedPack;
 use super::contract::Ports;
 use crate::{
-    AccountId, DamagedChunk, Error, Organization, OrganizationId, PackId, Receipt, ReceiptId, Resource, Result,
+    AccountId, DamagedChunk, Error, Organization, OrganizationId, OwnQuota, PackId, Receipt, ReceiptId, Resource, Result,
     Snapshot, SnapshotId, Task, TaskId, TokenId, TokenRecord, Volume, VolumeId,
     ports::{
-        OrganizationRepository, PackRepository, ReceiptRepository, Slice, SnapshotRepository, TaskQueue,
+        OrganizationRepository, PackRepository, QuotaRepository, ReceiptRepository, Slice, SnapshotRepository, TaskQueue,
         TokenRepository, VolumeRepository,
     },
 };
@@ -41,6 +42,7 @@ struct Tables {
     packs: BTreeMap<PackId, ListedPack>,
     damaged_chunks: BTreeSet<DamagedChunk>,
     receipts: HashMap<ReceiptId, Receipt>,
+    quotas: HashMap<OrganizationId, OwnQuota>,
 }
 
 impl InMemoryStore {
@@ -102,6 +104,10 @@ impl Ports for InMemoryStore {
     }
 
     fn receipts(&self) -> &dyn ReceiptRepository {
+        self
+    }
+
+    fn quotas(&self) -> &dyn QuotaRepository {
         self
     }
 }
