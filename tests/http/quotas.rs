@@ -87,8 +87,20 @@ fn of_64_clients_at_once_exactly_as_many_get_a_volume_as_there_is_room_for() {
 fn a_transfer_to_an_organization_that_has_enough_is_refused() {
     let service = Service::start();
     let (theirs, _) = service.other_tenant();
-    let both = ["token", "create", "--name", "both", "--organization", ORGANIZATION, "--organization", &theirs];
-    let token = service.json_of_command(&both)["token"]["secret"].as_str().unwrap().to_owned();
+    let both = [
+        "token",
+        "create",
+        "--name",
+        "both",
+        "--organization",
+        ORGANIZATION,
+        "--organization",
+        &theirs,
+    ];
+    let token = service.json_of_command(&both)["token"]["secret"]
+        .as_str()
+        .unwrap()
+        .to_owned();
     let client = service.client_with(&token);
     let volume = id_of(&client.make_volume(512));
     let [first, second] = ["first", "second"].map(|name| id_of(&client.make_snapshot(&volume, name)));
@@ -101,7 +113,9 @@ fn a_transfer_to_an_organization_that_has_enough_is_refused() {
     assert_eq!(refused.json(), refusal("snapshots"));
     assert_eq!(used(&service, "snapshots"), 1);
     assert_eq!(set(&service, &theirs, &[])["snapshots"]["used"], 1);
-    client.put(&format!("/snapshots/{first}"), &json!({"name": "renamed"})).expect(200);
+    client
+        .put(&format!("/snapshots/{first}"), &json!({"name": "renamed"}))
+        .expect(200);
 }
 
 #[test]
@@ -145,5 +159,8 @@ fn defaults_hold_until_something_else_is_set() {
     let shown = String::from_utf8(service.command(&["organization", "quota", ORGANIZATION]).stdout).unwrap();
     assert!(shown.contains("snapshots     3 used of 1 (default)"), "{shown}");
     let nobody = "6f418e5f-b42d-4423-a0b5-349c74c454a4";
-    assert_eq!(service.command(&["organization", "quota", nobody]).status.code(), Some(1));
+    assert_eq!(
+        service.command(&["organization", "quota", nobody]).status.code(),
+        Some(1)
+    );
 }

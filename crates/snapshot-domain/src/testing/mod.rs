@@ -33,7 +33,7 @@ pub use memory::InMemoryStore;
 pub use services::Services;
 
 pub use crate::ports::{
-    MockClock, MockIdSource, MockOrganizationRepository, MockPackRepository, MockQuotaRepository, MockReadAt, MockReceiptRepository,
-    MockSnapshotArchive, MockSnapshotBytes, MockSnapshotRepository, MockStagedWrite, MockTaskQueue,
-    MockTokenRepository, MockVolumeBytes, MockVolumeRepository,
+    MockClock, MockIdSource, MockOrganizationRepository, MockPackRepository, MockQuotaRepository, MockReadAt,
+    MockReceiptRepository, MockSnapshotArchive, MockSnapshotBytes, MockSnapshotRepository, MockStagedWrite,
+    MockTaskQueue, MockTokenRepository, MockVolumeBytes, MockVolumeRepository,
 };

@@ -6,7 +6,11 @@ use diesel::{
 };
 
 use super::{kind, state};
-use crate::{connection::AnyConnection, failure::Outcome, schema::{task_totals, tasks}};
+use crate::{
+    connection::AnyConnection,
+    failure::Outcome,
+    schema::{task_totals, tasks},
+};
 
 diesel::alias!(tasks as restores: Restores);
 
@@ -17,14 +21,13 @@ diesel::alias!(tasks as restores: Restores);
 ///
 /// A copy or a restore that waits is passed over while its organization has as many running as it may: as many as are set
 /// for it, or else `default_quota`. Its state comes with it.
-pub(super) fn next(
-    connection: &mut AnyConnection,
-    now: i64,
-    default_quota: i64,
-) -> Outcome<Option<(Vec<u8>, String)>> {
+pub(super) fn next(connection: &mut AnyConnection, now: i64, default_quota: i64) -> Outcome<Option<(Vec<u8>, String)>> {
     let next = match connection {
         AnyConnection::Sqlite(connection) => oldest_unheld(now, default_quota).first(connection),
-        AnyConnection::Postgres(connection) => oldest_unheld(now, default_quota).for_update().skip_locked().first(connection),
+        AnyConnection::Postgres(connection) => oldest_unheld(now, default_quota)
+            .for_update()
+            .skip_locked()
+            .first(connection),
     };
     Ok(next.optional()?)
 }
@@ -52,7 +55,9 @@ fn oldest_unheld(now: i64, default_quota: i64) -> _ {
             .filter(
                 task_totals::running
                     .ge(task_totals::at_most.assume_not_null())
-                    .or(task_totals::at_most.is_null().and(task_totals::running.ge(default_quota))),
+                    .or(task_totals::at_most
+                        .is_null()
+                        .and(task_totals::running.ge(default_quota))),
             ),
     );
     let does_not_count = tasks::kind.ne(capture).and(tasks::kind.ne(restore));

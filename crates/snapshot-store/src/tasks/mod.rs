@@ -7,8 +7,8 @@ use std::collections::HashMap;
 
 use diesel::prelude::*;
 use snapshot_domain::{
-    Error, InstanceId, Lease, Progress, Quota, Resource, Result, Scope, SnapshotId, Task, TaskId, TaskOutcome, TaskStateName,
-    Timestamp, VolumeId,
+    Error, InstanceId, Lease, Progress, Quota, Resource, Result, Scope, SnapshotId, Task, TaskId, TaskOutcome,
+    TaskStateName, Timestamp, VolumeId,
     ports::{Renewal, TaskQueue},
 };
 

@@ -9,8 +9,8 @@ use std::{
 use diesel::{Connection, PgConnection, QueryableByName, RunQueryDsl, connection::SimpleConnection, sql_types::BigInt};
 use snapshot_domain::{
     ports::{
-        OrganizationRepository, PackRepository, QuotaRepository, ReceiptRepository, SnapshotRepository, TaskQueue, TokenRepository,
-        VolumeRepository,
+        OrganizationRepository, PackRepository, QuotaRepository, ReceiptRepository, SnapshotRepository, TaskQueue,
+        TokenRepository, VolumeRepository,
     },
     testing::contract::Ports,
 };

@@ -30,8 +30,8 @@ mod world;
 use std::io::Write;
 
 use crate::ports::{
-    OrganizationRepository, PackRepository, QuotaRepository, ReceiptRepository, SnapshotRepository, TaskQueue, TokenRepository,
-    VolumeRepository,
+    OrganizationRepository, PackRepository, QuotaRepository, ReceiptRepository, SnapshotRepository, TaskQueue,
+    TokenRepository, VolumeRepository,
 };
 
 /// A store under test: all repositories over the same rows. It may own what has to go away after the test.

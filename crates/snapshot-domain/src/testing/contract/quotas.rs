@@ -8,9 +8,7 @@ use crate::{
     Error, Limit, OrganizationId, OwnQuota, Quota, QuotaResource, QuotaUse, Resource, Result, SnapshotChanges,
     TaskOutcome, VolumeEvent,
     ports::{SnapshotQuery, VolumeQuery},
-    testing::{
-        a_capture, a_restore, a_snapshot, a_task, a_volume, an_instance, an_organization_id, moment, name,
-    },
+    testing::{a_capture, a_restore, a_snapshot, a_task, a_volume, an_instance, an_organization_id, moment, name},
 };
 
 const MIB: u64 = 1 << 20;
@@ -127,10 +125,13 @@ pub fn gives_a_failed_cancelled_or_deleted_snapshot_back(ports: &dyn Ports) {
     let whole = world.available(&volume, a_snapshot(world.organization));
     assert_eq!(used(), 1);
     for snapshot in [&whole, &failed] {
-        let forget = a_task(world.organization, crate::Work::ForgetSnapshot {
-            snapshot: snapshot.id(),
-            domain: snapshot.domain(),
-        });
+        let forget = a_task(
+            world.organization,
+            crate::Work::ForgetSnapshot {
+                snapshot: snapshot.id(),
+                domain: snapshot.domain(),
+            },
+        );
         ports.snapshots().delete(snapshot, &forget.build()).unwrap();
         assert_eq!(used(), 0);
     }
@@ -266,7 +267,9 @@ pub fn never_exceeds_a_quota_when_many_race(ports: &dyn Ports) {
                 .snapshots()
                 .begin(&snapshot, &a_capture(&snapshot).build(), &volume, None)
         } else {
-            ports.volumes().insert(&a_volume(world.organization).sized(MIB).build(), None)
+            ports
+                .volumes()
+                .insert(&a_volume(world.organization).sized(MIB).build(), None)
         }
     });
 
@@ -314,9 +317,7 @@ pub fn gives_out_what_waited_when_a_running_task_ended_or_was_put_back(ports: &d
     assert_eq!(ports.tasks().put_back_all(instance).unwrap(), 1);
     assert_eq!(used(ports, world.organization).tasks, 0);
     let running = next().unwrap();
-    let finish = ports
-        .tasks()
-        .finish(&running.lease(), TaskOutcome::Failed, moment(11));
+    let finish = ports.tasks().finish(&running.lease(), TaskOutcome::Failed, moment(11));
     finish.unwrap();
 
     assert_eq!(next().map(|task| task.id()), Some(second.id()));

@@ -16,11 +16,11 @@ use std::{
 use self::packs::ListedPack;
 use super::contract::Ports;
 use crate::{
-    AccountId, DamagedChunk, Error, Organization, OrganizationId, OwnQuota, PackId, Receipt, ReceiptId, Resource, Result,
-    Snapshot, SnapshotId, Task, TaskId, TokenId, TokenRecord, Volume, VolumeId,
+    AccountId, DamagedChunk, Error, Organization, OrganizationId, OwnQuota, PackId, Receipt, ReceiptId, Resource,
+    Result, Snapshot, SnapshotId, Task, TaskId, TokenId, TokenRecord, Volume, VolumeId,
     ports::{
-        OrganizationRepository, PackRepository, QuotaRepository, ReceiptRepository, Slice, SnapshotRepository, TaskQueue,
-        TokenRepository, VolumeRepository,
+        OrganizationRepository, PackRepository, QuotaRepository, ReceiptRepository, Slice, SnapshotRepository,
+        TaskQueue, TokenRepository, VolumeRepository,
     },
 };
 

@@ -56,12 +56,14 @@ impl Tables {
     }
 
     fn used_by(&self, organization: OrganizationId) -> QuotaUse {
-        let snapshots = self.snapshots.values().filter(|it| {
-            it.organization() == organization && !matches!(it.state(), SnapshotState::Error { .. })
-        });
-        let volumes = self.volumes.values().filter(|it| {
-            it.organization() == organization && !matches!(it.state(), VolumeState::Error { .. })
-        });
+        let snapshots = self
+            .snapshots
+            .values()
+            .filter(|it| it.organization() == organization && !matches!(it.state(), SnapshotState::Error { .. }));
+        let volumes = self
+            .volumes
+            .values()
+            .filter(|it| it.organization() == organization && !matches!(it.state(), VolumeState::Error { .. }));
         let tasks = self.tasks.values().filter(|it| {
             it.organization() == organization
                 && it.work().counts_against_quota()

@@ -26,7 +26,12 @@ impl TaskQueue for InMemoryStore {
             let begins = *task.state() == TaskState::Pending && !task.cancel_requested();
             !(begins && task.work().counts_against_quota() && full.contains(&task.organization()))
         };
-        let free = tables.tasks.values_mut().filter(is_free).filter(may_go).filter(has_room);
+        let free = tables
+            .tasks
+            .values_mut()
+            .filter(is_free)
+            .filter(may_go)
+            .filter(has_room);
         let Some(oldest) = free.min_by_key(|task| (task.created_at(), task.id())) else {
             return Ok(None);
         };
