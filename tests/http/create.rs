@@ -44,6 +44,8 @@ fn a_new_snapshot_has_every_key_and_begins_as_snapshotting() {
         "zone": "local-1",
         "error_reason": null,
         "digest": null,
+        "health": "unverified",
+        "verified_at": null,
         "progress": 0,
     }});
     assert_eq!(answer, expected);

@@ -15,7 +15,6 @@ mod limits;
 mod list;
 mod many_clients;
 mod postgres;
-mod quotas;
 mod roles;
 mod samples;
 mod service;

@@ -38,6 +38,7 @@ fn a_new_volume_has_every_key_and_is_available() {
         "export_uri": null,
         "server": null,
         "base_snapshot": null,
+        "salvage": null,
         "error_reason": null,
     }});
     assert_eq!(made, expected);
@@ -68,6 +69,78 @@ fn a_volume_is_made_of_a_size_or_of_a_snapshot_and_not_of_both() {
         refused(Value::Null, json!("x")),
         json!({"base_snapshot": ["must be a UUID"]})
     );
+}
+
+#[test]
+fn a_salvage_of_a_whole_snapshot_loses_nothing_and_says_so() {
+    let service = Service::start();
+    let client = service.client();
+    let bytes = noise(1 << 20, 7);
+    let snapshot = id_of(&client.make_snapshot(&client.make_volume_of(&bytes), "whole"));
+    let body = json!({"name": "x", "organization": ORGANIZATION, "base_snapshot": snapshot});
+    let nothing = json!({"damaged_bytes": 0, "damaged_ranges": [], "more_ranges": false});
+
+    for (prefix, salvage, told) in [
+        ("", "?salvage=true", &nothing),
+        ("/instance/v1/zones/a-1", "?salvage=true", &nothing),
+        ("", "?salvage=false", &Value::Null),
+        ("", "", &Value::Null),
+    ] {
+        let begun = client
+            .post(&format!("{prefix}/volumes{salvage}"), &body)
+            .expect(201)
+            .json();
+        assert_eq!(
+            begun["volume"]["salvage"],
+            Value::Null,
+            "nothing is known before the end"
+        );
+        let volume = client.wait_for_state("volume", &id_of(&begun["volume"]), "available");
+
+        assert_eq!(&volume["salvage"], told);
+        assert!(
+            client
+                .get(&format!("/volumes/{}/data", id_of(&volume)))
+                .expect(200)
+                .body
+                == bytes
+        );
+        if let Some(task) = begun.get("task") {
+            let task = client.get(&format!("/tasks/{}", id_of(task))).expect(200).json();
+            assert_eq!(&task["task"]["salvage"], told);
+        }
+    }
+}
+
+#[test]
+fn only_a_restore_is_salvaged_and_the_flag_is_true_or_false() {
+    let service = Service::start();
+    let refused = |query: &str, body: &Value| {
+        let answer = service.client().post(&format!("/volumes?{query}"), body).expect(400);
+        answer.json()["fields"].clone()
+    };
+    let restore = json!({"name": "x", "organization": ORGANIZATION,
+        "base_snapshot": "6f418e5f-b42d-4423-a0b5-349c74c454a4"});
+    let empty = json!({"name": "x", "organization": ORGANIZATION, "size": 512});
+    let wrong = json!({"salvage": ["must be true or false"]});
+
+    for value in ["yes", "1", "TRUE", ""] {
+        assert_eq!(refused(&format!("salvage={value}"), &restore), wrong, "{value}");
+    }
+    assert_eq!(
+        refused("salvage=true&salvage=true", &restore),
+        json!({"salvage": ["must not be given more than once"]})
+    );
+    assert_eq!(
+        refused("salvage=true", &empty),
+        json!({"salvage": ["only a volume with a base_snapshot can be salvaged"]})
+    );
+    assert_eq!(
+        refused("salvage=maybe", &json!({"organization": ORGANIZATION, "size": 512})),
+        json!({"name": ["required key not provided"], "salvage": ["must be true or false"]})
+    );
+    let answer = service.client().post("/volumes?salvage=false&x=1&x=2", &empty);
+    answer.expect(201);
 }
 
 #[test]

@@ -8,7 +8,7 @@ use snapshot_api::{Api, ApiSettings, Health, Rates, Transfers};
 use snapshot_domain::{
     InstanceId, Name, Result as DomainResult,
     ports::PackRepository,
-    use_case::{AccessService, RecoveryService, SnapshotService, TaskReader, TaskService, VolumeService},
+    use_case::{AccessService, CheckService, RecoveryService, SnapshotService, TaskReader, TaskService, VolumeService},
 };
 use snapshot_mover::{Runner, RunnerOptions, VaultArchive, VaultCatalog, VaultContent, VolumeFolder};
 use snapshot_store::{Store, StoreOptions};
@@ -86,7 +86,6 @@ fn bootstrap(settings: &Settings, store: &Store, url: &str) -> anyhow::Result<()
 pub(crate) fn open_store(settings: &Settings, folder: &DataFolder) -> anyhow::Result<Store> {
     let options = StoreOptions {
         connections: settings.database.connections,
-        default_quota: settings.quotas,
         ..StoreOptions::default()
     };
     let store = match &settings.database.url {
@@ -207,9 +206,14 @@ impl Parts {
             store.clone(),
             store,
             Arc::new(VaultContent::new(self.vault.clone())),
+            self.checks(),
             Arc::new(SystemClock),
             Arc::new(RandomIds),
         )
+    }
+
+    fn checks(&self) -> CheckService {
+        CheckService::new(Arc::new(self.store.clone()), Arc::new(SystemClock))
     }
 
     fn volumes(&self) -> VolumeService {
@@ -225,6 +229,7 @@ impl Parts {
             store.clone(),
             store.clone(),
             store,
+            self.checks(),
             Arc::new(SystemClock),
             instance,
             lease_ms,

@@ -26,7 +26,7 @@ use snapshot_domain::{
         InMemorySnapshotBytes, InMemoryStore, InMemoryVolumes, ManualClock, MockReadAt, MockSnapshotBytes,
         MockSnapshotRepository, MockStagedWrite, MockVolumeBytes, SequentialIds, a_snapshot, a_volume, an_organization,
     },
-    use_case::{AccessService, CreateToken, SnapshotService, TaskReader, VolumeService},
+    use_case::{AccessService, CheckService, CreateToken, SnapshotService, TaskReader, VolumeService},
 };
 
 const MIB: u64 = 1 << 20;
@@ -68,6 +68,7 @@ impl House {
                 store.clone(),
                 store.clone(),
                 self.snapshot_bytes.clone(),
+                CheckService::new(store.clone(), clock.clone()),
                 clock.clone(),
                 ids.clone(),
             ),

@@ -1,8 +1,8 @@
 //! What the vault itself knows of a snapshot.
 
 use crate::{
-    BaseVolume, Content, Name, OrganizationId, Revision, Snapshot, SnapshotId, SnapshotState, StoredSnapshot, Tags,
-    Timestamp, VolumeSize, VolumeType,
+    BaseVolume, Content, Health, Name, OrganizationId, Revision, Snapshot, SnapshotId, SnapshotState, StoredSnapshot,
+    Tags, Timestamp, VolumeSize, VolumeType,
 };
 
 /// A whole snapshot as it was described when its copy was made. Later renames and transfers are not in it.
@@ -45,6 +45,7 @@ impl From<ArchivedSnapshot> for Snapshot {
             created_at: archived.created_at,
             modified_at: archived.created_at,
             state: SnapshotState::Available(archived.content),
+            health: Health::Unverified,
             revision: Revision::FIRST,
         })
     }

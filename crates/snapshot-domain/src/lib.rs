@@ -30,18 +30,20 @@
 //!         InMemorySnapshotBytes, InMemoryStore, ManualClock, MockTaskQueue, MockSnapshotRepository, SequentialIds, a_caller,
 //!         a_snapshot,
 //!     },
-//!     use_case::SnapshotService,
+//!     use_case::{CheckService, SnapshotService},
 //! };
 //!
 //! // A service over doubles of all its ports; this one's database is down.
 //! let mut snapshots = MockSnapshotRepository::new();
 //! snapshots.expect_find().returning(|_, _| Err(Error::unavailable("no route to host")));
+//! let clock = Arc::new(ManualClock::default());
 //! let service = SnapshotService::new(
 //!     Arc::new(snapshots),
 //!     Arc::new(InMemoryStore::default()),
 //!     Arc::new(MockTaskQueue::new()), // panics when it is called
 //!     Arc::new(InMemorySnapshotBytes::default()),
-//!     Arc::new(ManualClock::default()),
+//!     CheckService::new(Arc::new(InMemoryStore::default()), clock.clone()),
+//!     clock,
 //!     Arc::new(SequentialIds::default()),
 //! );
 //!
@@ -59,11 +61,12 @@ mod archive;
 mod caller;
 mod content;
 mod error;
+mod health;
 mod ids;
+mod losses;
 mod name;
 mod pack;
 pub mod ports;
-mod quota;
 mod receipt;
 mod revision;
 mod role;
@@ -83,12 +86,13 @@ pub use archive::ArchivedSnapshot;
 pub use caller::{Caller, Permit, Scope};
 pub use content::{Content, ContentDigest, InvalidDigest};
 pub use error::{Error, Resource, Result};
+pub use health::{Check, DueCheck, Finding, Health, HealthName};
 pub use ids::{
     AccountId, CollectionId, InstanceId, OrganizationId, PackId, RequestId, SnapshotId, TaskId, TokenId, VolumeId,
 };
+pub use losses::{InvalidLosses, LossCollector, Losses};
 pub use name::{InvalidName, Name};
 pub use pack::{DamagedChunk, Distrusted, Pack, PackStanding};
-pub use quota::{Limit, OwnQuota, Quota, QuotaResource, QuotaStatus, QuotaUse};
 pub use receipt::{Fingerprint, IdempotencyKey, InvalidKey, KeyedRequest, Receipt, ReceiptId};
 pub use revision::{Revision, RevisionCondition};
 pub use role::{Right, Role};
@@ -98,7 +102,9 @@ pub use snapshot::{
     SnapshotStateName, StoredSnapshot,
 };
 pub use tags::{InvalidTag, Tag, Tags};
-pub use task::{Lease, Progress, RestoreSource, StoredTask, Task, TaskOutcome, TaskState, TaskStateName, Work};
+pub use task::{
+    Lease, Progress, RestoreMode, RestoreSource, StoredTask, Task, TaskOutcome, TaskState, TaskStateName, Work,
+};
 pub use time::{InvalidTimestamp, Timestamp};
 pub use token::{InvalidToken, Token, TokenHash};
 pub use volume::{

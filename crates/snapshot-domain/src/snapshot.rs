@@ -10,8 +10,8 @@
 use std::fmt;
 
 use crate::{
-    Content, Error, Name, OrganizationId, Resource, Result, Revision, SnapshotId, Tags, Timestamp, Volume, VolumeId,
-    VolumeSize, VolumeType,
+    Content, Error, Health, Name, OrganizationId, Resource, Result, Revision, SnapshotId, Tags, Timestamp, Volume,
+    VolumeId, VolumeSize, VolumeType,
 };
 
 /// A full copy of a volume as it was at one moment, independent of the volume.
@@ -28,6 +28,7 @@ pub struct Snapshot {
     created_at: Timestamp,
     modified_at: Timestamp,
     state: SnapshotState,
+    health: Health,
     revision: Revision,
 }
 
@@ -171,6 +172,8 @@ pub struct StoredSnapshot {
     pub modified_at: Timestamp,
     /// See [`Snapshot::state`].
     pub state: SnapshotState,
+    /// See [`Snapshot::health`].
+    pub health: Health,
     /// See [`Snapshot::revision`].
     pub revision: Revision,
 }
@@ -198,6 +201,7 @@ impl Snapshot {
             created_at: now,
             modified_at: now,
             state: SnapshotState::Snapshotting,
+            health: Health::Unverified,
             revision: Revision::FIRST,
         })
     }
@@ -217,6 +221,7 @@ impl Snapshot {
             created_at,
             modified_at,
             state,
+            health,
             revision,
         } = stored;
         Self {
@@ -231,6 +236,7 @@ impl Snapshot {
             created_at,
             modified_at,
             state,
+            health,
             revision,
         }
     }
@@ -354,6 +360,12 @@ impl Snapshot {
     /// Where it is in its life.
     pub const fn state(&self) -> &SnapshotState {
         &self.state
+    }
+
+    /// What is known of its stored bytes. It is no part of the revision: only recorded checks change it, and storing the
+    /// snapshot does not.
+    pub const fn health(&self) -> Health {
+        self.health
     }
 
     /// How often it was changed.

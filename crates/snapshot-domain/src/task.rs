@@ -13,7 +13,7 @@
 
 use std::fmt;
 
-use crate::{Error, InstanceId, OrganizationId, RequestId, Result, SnapshotId, TaskId, Timestamp, VolumeId};
+use crate::{Error, InstanceId, Losses, OrganizationId, RequestId, Result, SnapshotId, TaskId, Timestamp, VolumeId};
 
 /// One piece of background work.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,6 +27,7 @@ pub struct Task {
     state: TaskState,
     cancel_requested: bool,
     progress: Progress,
+    losses: Option<Losses>,
     epoch: u64,
 }
 
@@ -48,6 +49,8 @@ pub enum Work {
         volume: VolumeId,
         /// Where its bytes come from.
         source: RestoreSource,
+        /// What damage means for it.
+        mode: RestoreMode,
     },
     /// Remove the bytes of a volume whose row is gone.
     EraseVolume {
@@ -72,16 +75,16 @@ pub struct RestoreSource {
     pub domain: OrganizationId,
 }
 
-impl Work {
-    /// Whether the work counts as one of the tasks that its organization may have running: copies and restores do, removals
-    /// are short.
-    pub const fn counts_against_quota(&self) -> bool {
-        match self {
-            Self::Capture { .. } | Self::Restore { .. } => true,
-            Self::EraseVolume { .. } | Self::ForgetSnapshot { .. } => false,
-        }
-    }
+/// What a restore does about bytes that are lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RestoreMode {
+    /// It fails: the volume is the whole snapshot, or is not filled.
+    Whole,
+    /// It writes zeros in their place, and tells which they are.
+    Salvage,
+}
 
+impl Work {
     /// The kind of work as the database and the log call it.
     pub const fn kind(&self) -> &'static str {
         match self {
@@ -228,7 +231,7 @@ pub struct Lease {
 }
 
 /// All fields of a task, as a repository keeps them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoredTask {
     /// See [`Task::id`].
     pub id: TaskId,
@@ -248,6 +251,8 @@ pub struct StoredTask {
     pub cancel_requested: bool,
     /// See [`Task::progress`].
     pub progress: Progress,
+    /// See [`Task::losses`].
+    pub losses: Option<Losses>,
     /// See [`Task::epoch`].
     pub epoch: u64,
 }
@@ -272,6 +277,7 @@ impl Task {
             state: TaskState::Pending,
             cancel_requested: false,
             progress: Progress::none_of(total_bytes),
+            losses: None,
             epoch: 0,
         }
     }
@@ -288,6 +294,7 @@ impl Task {
             state,
             cancel_requested,
             progress,
+            losses,
             epoch,
         } = stored;
         Self {
@@ -300,6 +307,7 @@ impl Task {
             state,
             cancel_requested,
             progress,
+            losses,
             epoch,
         }
     }
@@ -384,6 +392,11 @@ impl Task {
         Ok(())
     }
 
+    /// Notes what a salvage could not bring back, when it ends.
+    pub fn note_losses(&mut self, losses: Option<Losses>) {
+        self.losses = losses;
+    }
+
     /// Calls the task off: whoever holds it, or claims it next, cleans up and ends it.
     pub const fn request_cancel(&mut self) {
         self.cancel_requested = true;
@@ -432,6 +445,11 @@ impl Task {
     /// How far it has come.
     pub const fn progress(&self) -> Progress {
         self.progress
+    }
+
+    /// What a salvage could not bring back; `None` before its end, and for every other work.
+    pub const fn losses(&self) -> Option<&Losses> {
+        self.losses.as_ref()
     }
 
     /// How often it was claimed.

@@ -4,7 +4,8 @@
 //!                 WriteBegun
 //!     available ──────────────► saving       WriteCommitted, WriteAbandoned lead back
 //!         ▲
-//!         │ RestoreCommitted       RestoreFailed
+//!         │ RestoreCommitted,
+//!         │ SalvageCommitted       RestoreFailed
 //!     fetching ──────────────────────────────────► error
 //! ```
 //!
@@ -21,7 +22,7 @@
 use std::{fmt, path::PathBuf};
 
 use crate::{
-    Error, Name, OrganizationId, Resource, Result, Revision, SnapshotId, Tags, Timestamp, VolumeId, VolumeSize,
+    Error, Losses, Name, OrganizationId, Resource, Result, Revision, SnapshotId, Tags, Timestamp, VolumeId, VolumeSize,
 };
 
 /// A disk of some machine: bytes of a fixed size that can be copied and filled.
@@ -39,6 +40,7 @@ pub struct Volume {
     volume_type: VolumeType,
     location: VolumeLocation,
     base_snapshot: Option<SnapshotId>,
+    losses: Option<Losses>,
     created_at: Timestamp,
     modified_at: Timestamp,
     state: VolumeState,
@@ -120,6 +122,8 @@ pub enum VolumeEvent {
     WriteAbandoned,
     /// The restore is durable and was compared with the snapshot.
     RestoreCommitted,
+    /// All that is whole of the snapshot is durable, with zeros in the place of what is lost.
+    SalvageCommitted(Losses),
     /// The volume can't be filled.
     RestoreFailed {
         /// Why: a sentence for the volume's owner.
@@ -140,12 +144,14 @@ impl VolumeState {
     }
 
     /// The state after an event, unless the event has no arrow from this one.
-    fn on(&self, event: VolumeEvent) -> Option<Self> {
+    fn on(&self, event: &VolumeEvent) -> Option<Self> {
         match (self, event) {
             (Self::Available { copies: 0 }, VolumeEvent::WriteBegun) => Some(Self::Saving),
             (Self::Saving, VolumeEvent::WriteCommitted | VolumeEvent::WriteAbandoned)
-            | (Self::Fetching, VolumeEvent::RestoreCommitted) => Some(Self::Available { copies: 0 }),
-            (Self::Fetching, VolumeEvent::RestoreFailed { reason }) => Some(Self::Error { reason }),
+            | (Self::Fetching, VolumeEvent::RestoreCommitted | VolumeEvent::SalvageCommitted(_)) => {
+                Some(Self::Available { copies: 0 })
+            }
+            (Self::Fetching, VolumeEvent::RestoreFailed { reason }) => Some(Self::Error { reason: reason.clone() }),
             _ => None,
         }
     }
@@ -229,6 +235,8 @@ pub struct StoredVolume {
     pub location: VolumeLocation,
     /// See [`Volume::base_snapshot`].
     pub base_snapshot: Option<SnapshotId>,
+    /// See [`Volume::losses`].
+    pub losses: Option<Losses>,
     /// See [`Volume::created_at`].
     pub created_at: Timestamp,
     /// See [`Volume::modified_at`].
@@ -283,6 +291,7 @@ impl Volume {
             volume_type: new.volume_type,
             location,
             base_snapshot,
+            losses: None,
             created_at: now,
             modified_at: now,
             state,
@@ -302,6 +311,7 @@ impl Volume {
             volume_type,
             location,
             base_snapshot,
+            losses,
             created_at,
             modified_at,
             state,
@@ -316,6 +326,7 @@ impl Volume {
             volume_type,
             location,
             base_snapshot,
+            losses,
             created_at,
             modified_at,
             state,
@@ -333,10 +344,13 @@ impl Volume {
         if event == VolumeEvent::WriteBegun && matches!(self.location, VolumeLocation::Registered(_)) {
             return Err(self.conflict("volume is registered from the host and can only be read"));
         }
-        let Some(next) = self.state.on(event) else {
+        let Some(next) = self.state.on(&event) else {
             return Err(self.conflict("volume is not available"));
         };
         self.state = next;
+        if let VolumeEvent::SalvageCommitted(losses) = event {
+            self.losses = Some(losses);
+        }
         self.touch(now);
         Ok(())
     }
@@ -449,6 +463,12 @@ impl Volume {
     /// The snapshot that it was filled from, if it was; the snapshot may be gone by now.
     pub const fn base_snapshot(&self) -> Option<SnapshotId> {
         self.base_snapshot
+    }
+
+    /// What of the snapshot was lost when the volume was filled with what is whole of it; `None` when it was filled with
+    /// all of a snapshot, or with none. It says how the volume began, and stays when the volume is written.
+    pub const fn losses(&self) -> Option<&Losses> {
+        self.losses.as_ref()
     }
 
     /// When it was made.

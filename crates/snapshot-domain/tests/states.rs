@@ -3,7 +3,9 @@
 use snapshot_domain::{
     Error, Lease, Progress, Snapshot, SnapshotEvent, SnapshotState, SnapshotStateName, Task, TaskOutcome, TaskState,
     TaskStateName, Timestamp, Volume, VolumeEvent, VolumeState, VolumeStateName, Work,
-    testing::{SequentialIds, a_content, a_snapshot, a_task, a_volume, an_instance, an_organization_id, moment},
+    testing::{
+        SequentialIds, a_content, a_snapshot, a_task, a_volume, an_instance, an_organization_id, moment, some_losses,
+    },
 };
 
 const REASON: &str = "it broke";
@@ -50,6 +52,7 @@ fn a_volume_knows_the_arrows_of_its_diagram_and_no_others() {
         ("WriteCommitted", VolumeEvent::WriteCommitted),
         ("WriteAbandoned", VolumeEvent::WriteAbandoned),
         ("RestoreCommitted", VolumeEvent::RestoreCommitted),
+        ("SalvageCommitted", VolumeEvent::SalvageCommitted(some_losses())),
         (
             "RestoreFailed",
             VolumeEvent::RestoreFailed {
@@ -75,6 +78,7 @@ fn a_volume_knows_the_arrows_of_its_diagram_and_no_others() {
             "saving --WriteCommitted-> available",
             "saving --WriteAbandoned-> available",
             "fetching --RestoreCommitted-> available",
+            "fetching --SalvageCommitted-> available",
             "fetching --RestoreFailed-> error",
         ]
     );

@@ -182,6 +182,7 @@ fn a_deleted_snapshot_loses_its_manifest_but_not_before_restores_from_it_have_en
         name: name("restored"),
         organization: house.organization,
         snapshot,
+        mode: snapshot_domain::RestoreMode::Whole,
         volume_type: snapshot_domain::VolumeType::LocalSsd,
         tags: snapshot_domain::Tags::default(),
     };

@@ -5,7 +5,7 @@ use diesel::{
     expression::{SqlLiteral, UncheckedBind},
     sql_types::{Bool, Text},
 };
-use snapshot_domain::{Error, Name, Result, Tag, Tags, Timestamp, VolumeSize, VolumeType};
+use snapshot_domain::{Error, Losses, Name, Result, Tag, Tags, Timestamp, VolumeSize, VolumeType};
 use thiserror::Error as ThisError;
 use uuid::Uuid;
 
@@ -69,6 +69,11 @@ pub(crate) fn size(what: &'static str, column: i64) -> Result<VolumeSize> {
 
 pub(crate) fn volume_type(what: &'static str, column: &str) -> Result<VolumeType> {
     VolumeType::parse(column).ok_or_else(|| unknown_word(what, column, "volume type"))
+}
+
+pub(crate) fn losses(what: &'static str, column: Option<&str>) -> Result<Option<Losses>> {
+    let losses = column.map(Losses::parse).transpose();
+    losses.map_err(|cause| Error::corrupt(what, cause))
 }
 
 pub(crate) fn unknown_word(what: &'static str, word: &str, kind: &'static str) -> Error {

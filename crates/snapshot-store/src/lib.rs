@@ -45,6 +45,7 @@
 #![expect(clippy::doc_markdown, reason = "SQLite and PostgreSQL are names, not code")]
 
 mod address;
+mod checks;
 mod columns;
 mod connection;
 mod failure;
@@ -53,7 +54,6 @@ mod migrate;
 mod organizations;
 mod packs;
 mod pool;
-mod quotas;
 mod receipts;
 mod schema;
 mod snapshots;

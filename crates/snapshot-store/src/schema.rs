@@ -47,6 +47,7 @@ table! {
         copies -> BigInt,
         error_reason -> Nullable<Text>,
         revision -> BigInt,
+        losses -> Nullable<Text>,
     }
 }
 
@@ -68,6 +69,9 @@ table! {
         stored_bytes -> Nullable<BigInt>,
         error_reason -> Nullable<Text>,
         revision -> BigInt,
+        health -> Text,
+        verified_at -> Nullable<BigInt>,
+        checked_at -> BigInt,
     }
 }
 
@@ -89,6 +93,8 @@ table! {
         done_bytes -> BigInt,
         total_bytes -> BigInt,
         epoch -> BigInt,
+        losses -> Nullable<Text>,
+        salvage -> Bool,
     }
 }
 
@@ -125,8 +131,6 @@ table! {
     volume_totals (organization_id) {
         organization_id -> Binary,
         total -> BigInt,
-        held_bytes -> BigInt,
-        at_most_bytes -> Nullable<BigInt>,
     }
 }
 
@@ -134,18 +138,7 @@ table! {
     snapshot_totals (organization_id) {
         organization_id -> Binary,
         total -> BigInt,
-        held -> BigInt,
-        at_most -> Nullable<BigInt>,
-    }
-}
-
-table! {
-    task_totals (organization_id) {
-        organization_id -> Binary,
-        running -> BigInt,
-        at_most -> Nullable<BigInt>,
     }
 }
 
 diesel::allow_tables_to_appear_in_same_query!(tokens, account_organizations);
-diesel::allow_tables_to_appear_in_same_query!(tasks, task_totals);

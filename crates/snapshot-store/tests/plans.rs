@@ -12,10 +12,10 @@ use diesel::{
     sql_types::Text,
 };
 use snapshot_domain::{
-    OrganizationId, Scope, Snapshot, Task, TaskOutcome, Token, Volume,
+    DueCheck, OrganizationId, Scope, Snapshot, Task, TaskOutcome, Token, Volume,
     ports::{
-        OrganizationRepository, Slice, SnapshotCursor, SnapshotQuery, SnapshotRepository, TaskQueue, TokenRepository,
-        VolumeQuery, VolumeRepository,
+        CheckRepository, DueQuery, OrganizationRepository, Slice, SnapshotCursor, SnapshotQuery, SnapshotRepository,
+        TaskQueue, TokenRepository, VolumeQuery, VolumeRepository,
     },
     testing::{a_capture, a_snapshot, a_volume, an_instance, an_organization, an_organization_id, moment},
 };
@@ -227,11 +227,8 @@ fn the_next_task_is_found_among_the_unfinished_ones() {
             "SCAN tasks USING INDEX tasks_unfinished",
             "CORRELATED SCALAR SUBQUERY 1",
             "SEARCH restores USING INDEX tasks_unfinished_of_snapshot (snapshot_id=?)",
-            "CORRELATED SCALAR SUBQUERY 2",
-            "SEARCH task_totals USING PRIMARY KEY (organization_id=?)",
             "SEARCH tasks USING PRIMARY KEY (id=?)",
             "SEARCH tasks USING PRIMARY KEY (id=?)",
-            "SEARCH task_totals USING PRIMARY KEY (organization_id=?)",
         ]
     );
 }
@@ -264,6 +261,38 @@ fn the_latest_snapshot_of_a_volume_is_the_last_of_an_index() {
     assert_eq!(
         latest,
         ["SEARCH snapshots USING INDEX snapshots_of_volume (base_volume_id=? AND domain_id=?)"]
+    );
+}
+
+#[test]
+fn what_is_due_to_be_checked_is_a_run_of_an_index() {
+    let stored = stored();
+    let after = DueCheck {
+        snapshot: stored.snapshot.id(),
+        domain: stored.organization,
+        checked_at: None,
+    };
+    let query = |only_damaged, after| DueQuery {
+        before: moment(9),
+        only_damaged,
+        after,
+    };
+
+    let all = stored.plan(|store| store.due_checks(&query(false, None), 10));
+    let next = stored.plan(|store| store.due_checks(&query(false, Some(after)), 10));
+    let damaged = stored.plan(|store| store.due_checks(&query(true, None), 10));
+
+    assert_eq!(
+        all,
+        ["SEARCH snapshots USING COVERING INDEX snapshots_by_check (checked_at<?)"]
+    );
+    assert_eq!(
+        next,
+        ["SEARCH snapshots USING COVERING INDEX snapshots_by_check (checked_at>? AND checked_at<?)"]
+    );
+    assert_eq!(
+        damaged,
+        ["SEARCH snapshots USING COVERING INDEX snapshots_damaged (checked_at<?)"]
     );
 }
 

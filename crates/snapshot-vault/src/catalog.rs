@@ -2,7 +2,9 @@
 
 use crate::hash::ChunkId;
 use crate::id::{CollectionId, DomainId, ManifestId, PackId};
+use std::collections::{BTreeSet, HashSet};
 use std::error::Error;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// The list of packs that the caller's database keeps, a row per pack: the vault's memory of what must be in the store,
 /// so that a pack that got lost is noticed, and of what is being removed from it.
@@ -138,11 +140,25 @@ pub struct Distrusted {
 #[error("the catalog of packs is unavailable")]
 pub struct CatalogError(#[source] pub Box<dyn Error + Send + Sync>);
 
-/// The catalog of who only reads: it knows nothing, and takes nothing.
-#[derive(Debug)]
-pub(crate) struct NoCatalog;
+/// The catalog of who only reads: it knows nothing, and takes nothing. It only remembers what was damaged.
+#[derive(Debug, Default)]
+pub(crate) struct NoCatalog(Mutex<BTreeSet<SetAside>>);
 
 impl NoCatalog {
+    /// The damaged chunks that were met.
+    pub(crate) fn met(&self) -> Vec<SetAside> {
+        self.lock().iter().copied().collect()
+    }
+
+    /// Their places.
+    pub(crate) fn met_places(&self) -> HashSet<(PackId, u32)> {
+        self.lock().iter().map(|chunk| (chunk.pack, chunk.offset)).collect()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeSet<SetAside>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn refuse<T>() -> Result<T, CatalogError> {
         Err(CatalogError("the vault was opened to be read only".into()))
     }
@@ -177,8 +193,9 @@ impl PackCatalog for NoCatalog {
         Self::refuse()
     }
 
-    fn set_aside(&self, _chunks: &[SetAside]) -> Result<(), CatalogError> {
-        Self::refuse()
+    fn set_aside(&self, chunks: &[SetAside]) -> Result<(), CatalogError> {
+        self.lock().extend(chunks);
+        Ok(())
     }
 
     fn distrusted(&self) -> Result<Distrusted, CatalogError> {

@@ -75,10 +75,13 @@ pub use id::{ChunkSize, CollectionId, DomainId, InvalidChunkSize, ManifestId, Pa
 pub use index::redb::RedbIndex;
 pub use index::{ChunkIndex, IndexEntry, IndexError, Location};
 pub use key::{InvalidMasterKey, MasterKey};
-pub use read::{ReadBuffers, StoredCopy, Verifier};
+pub use read::{Lost, ReadBuffers, StoredCopy, Verifier};
 pub use reconcile::{DamagedPack, Reconciliation};
 pub use vault::{Vault, VaultOptions};
-pub use verify::{Damage, Loss, Verification, VerifyOptions, VerifyProgress, verify_copy, verify_stored, verify_vault};
+pub use verify::{
+    CheckedCopy, CopyChecks, CopyOutcome, Damage, Loss, Verification, VerifyOptions, VerifyProgress, verify_copy,
+    verify_stored, verify_vault,
+};
 
 /// How many chunks an index page covers.
 pub const PAGE_CHUNKS: u64 = geometry::PAGE_ENTRIES as u64;

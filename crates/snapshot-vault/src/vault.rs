@@ -1,7 +1,7 @@
 //! The vault: the ports it stands on, its description, its domains.
 
 use crate::blob::{BlobEntry, BlobError, BlobKey, BlobStore};
-use crate::catalog::{NoCatalog, PackCatalog};
+use crate::catalog::{NoCatalog, PackCatalog, SetAside};
 use crate::copy::OpenSessions;
 use crate::domain::{Domain, DomainCore};
 use crate::error::VaultError;
@@ -13,7 +13,7 @@ use crate::index::ChunkIndex;
 use crate::key::{DomainKeys, MasterKey};
 use crate::reconcile::{Reconciliation, reconcile};
 use crate::seal::{SealKey, random_bytes};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -40,6 +40,8 @@ impl Default for VaultOptions {
 }
 
 const MAX_PACK_SIZE_BYTES: u64 = 1 << 30;
+/// How many damaged chunks are remembered, so that they take some mebibytes at most.
+const MAX_MET: usize = 1 << 16;
 /// Objects of fixed size are far smaller; a larger one is damaged, and is not read into memory.
 const MAX_FIXED_OBJECT_BYTES: u64 = 4096;
 
@@ -57,6 +59,8 @@ pub(crate) struct VaultCore {
     wrapping: SealKey,
     domains: Mutex<HashMap<DomainId, Arc<DomainCore>>>,
     pub(crate) sessions: OpenSessions,
+    /// What was set aside by this process, so that the same damage is noted once however often it is read.
+    met: Mutex<HashSet<SetAside>>,
     /// Whether packs are known to be lost or damaged. Then not even the chunks of a committed copy are sure to be there.
     pub(crate) damage_is_known: AtomicBool,
 }
@@ -89,16 +93,18 @@ impl Vault {
     ///
     /// [`VaultError::NotAVault`] also for an empty store; otherwise as [`open`](Self::open).
     pub fn open_manifests(blobs: Arc<dyn BlobStore>, master: &MasterKey) -> Result<Self, VaultError> {
-        Self::open_read_only(blobs, master, Arc::new(FoundChunks::default()))
+        let (index, catalog) = (Arc::new(FoundChunks::default()), Arc::new(NoCatalog::default()));
+        Self::open_read_only(blobs, master, index, catalog)
     }
 
     pub(crate) fn open_read_only(
         blobs: Arc<dyn BlobStore>,
         master: &MasterKey,
         index: Arc<FoundChunks>,
+        catalog: Arc<NoCatalog>,
     ) -> Result<Self, VaultError> {
         let config = read_config(&*blobs, master)?.ok_or(VaultError::NotAVault)?;
-        let (catalog, options) = (Arc::new(NoCatalog), VaultOptions::default());
+        let options = VaultOptions::default();
         Ok(Self::with_config(config, blobs, master, index, catalog, options))
     }
 
@@ -119,6 +125,7 @@ impl Vault {
             wrapping: master.wrapping_key(config.vault),
             domains: Mutex::new(HashMap::new()),
             sessions: OpenSessions::default(),
+            met: Mutex::default(),
             damage_is_known: AtomicBool::new(false),
         }))
     }
@@ -194,6 +201,15 @@ impl Vault {
         list_copies(&*self.0.blobs)
     }
 
+    /// Tells a store that is away as a whole from one that has lost something: there, at least the vault's description is.
+    pub(crate) fn check_is_there(&self) -> Result<(), VaultError> {
+        match self.0.blobs.size(&names::config()) {
+            Ok(_) => Ok(()),
+            Err(BlobError::NotFound { .. }) => Err(VaultError::NotAVault),
+            Err(error) => Err(error.into()),
+        }
+    }
+
     fn read_domain_key(&self, id: DomainId) -> Result<Option<Zeroizing<[u8; 32]>>, VaultError> {
         let name = names::domain_key(id);
         let Some(bytes) = read_fixed_object(&*self.0.blobs, &name)? else {
@@ -219,6 +235,32 @@ impl Vault {
         let bytes = domain_key::encode(self.id(), id, &key, &self.0.wrapping)?;
         self.0.blobs.put(&name, &bytes)?;
         Ok(key)
+    }
+}
+
+impl VaultCore {
+    /// Sets aside what a reader found damaged. Whoever reads is told of the damage, also when that fails: somebody meets it
+    /// again.
+    pub(crate) fn met_damage(&self, chunk: SetAside) {
+        {
+            let mut met = self.met.lock().unwrap_or_else(PoisonError::into_inner);
+            if met.len() >= MAX_MET {
+                met.clear();
+            }
+            if !met.insert(chunk) {
+                return;
+            }
+        }
+        log::error!(
+            "chunk {} at {} of pack {} is damaged",
+            chunk.chunk,
+            chunk.offset,
+            chunk.pack
+        );
+        if let Err(error) = self.catalog.set_aside(&[chunk]) {
+            log::error!("a damaged chunk could not be set aside: {error}: {}", error.0);
+            self.met.lock().unwrap_or_else(PoisonError::into_inner).remove(&chunk);
+        }
     }
 }
 

@@ -2,8 +2,8 @@
 
 use serde::Serialize;
 use snapshot_domain::{
-    OrganizationId, Snapshot, SnapshotState, Tag, Tags, Task, TaskState, Timestamp, Volume, VolumeState, Work,
-    use_case::Tracked,
+    Losses, OrganizationId, RestoreMode, Snapshot, SnapshotState, Tag, Tags, Task, TaskState, Timestamp, Volume,
+    VolumeState, Work, use_case::Tracked,
 };
 
 use super::generation::Generation;
@@ -25,6 +25,9 @@ pub(super) struct SnapshotBody {
     zone: String,
     error_reason: Option<String>,
     digest: Option<String>,
+    /// What is known of the stored bytes.
+    health: &'static str,
+    verified_at: Option<String>,
     /// Percent, while it is worked on.
     #[serde(skip_serializing_if = "Option::is_none")]
     progress: Option<u8>,
@@ -55,6 +58,8 @@ pub(super) struct VolumeBody {
     /// The same: this service knows no servers.
     server: Option<String>,
     base_snapshot: Option<String>,
+    /// What the base snapshot had lost when the volume was filled with what was whole of it.
+    salvage: Option<SalvageBody>,
     error_reason: Option<String>,
     /// Percent, while it is worked on.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -78,6 +83,24 @@ pub(super) struct TaskBody {
     /// What it works on; nothing where it removes something.
     href_result: Option<String>,
     zone: String,
+    /// What a salvage could not bring back, once it has ended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    salvage: Option<SalvageBody>,
+}
+
+/// What a salvage could not bring back: zeros lie there.
+#[derive(Debug, Serialize)]
+struct SalvageBody {
+    damaged_bytes: u64,
+    damaged_ranges: Vec<RangeBody>,
+    /// Whether there are more ranges than are listed.
+    more_ranges: bool,
+}
+
+#[derive(Debug, Serialize)]
+struct RangeBody {
+    first: u64,
+    last: u64,
 }
 
 /// `{"snapshot": …}`, with its task where that is told.
@@ -171,6 +194,8 @@ impl SnapshotBody {
             zone: zone.to_owned(),
             error_reason,
             digest,
+            health: item.health().name().as_str(),
+            verified_at: item.health().verified_at().as_ref().map(Timestamp::to_string),
             progress: progress.map(snapshot_domain::Progress::percent),
         }
     }
@@ -200,6 +225,7 @@ impl VolumeBody {
             export_uri: None,
             server: None,
             base_snapshot: item.base_snapshot().map(|id| id.to_string()),
+            salvage: item.losses().map(SalvageBody::new),
             error_reason,
             progress: progress.map(snapshot_domain::Progress::percent),
         }
@@ -214,8 +240,14 @@ impl TaskBody {
                 "/snapshots".to_owned(),
                 Some(format!("/snapshots/{snapshot}")),
             ),
-            Work::Restore { volume, source } => (
-                format!("Fill volume {volume} from snapshot {}", source.snapshot),
+            Work::Restore { volume, source, mode } => (
+                match mode {
+                    RestoreMode::Whole => format!("Fill volume {volume} from snapshot {}", source.snapshot),
+                    RestoreMode::Salvage => format!(
+                        "Fill volume {volume} with what is whole of snapshot {}",
+                        source.snapshot
+                    ),
+                },
                 "/volumes".to_owned(),
                 Some(format!("/volumes/{volume}")),
             ),
@@ -245,6 +277,21 @@ impl TaskBody {
             href_from: generation.path(&from),
             href_result: result.map(|path| generation.path(&path)),
             zone: generation.zone().to_owned(),
+            salvage: task.losses().map(SalvageBody::new),
+        }
+    }
+}
+
+impl SalvageBody {
+    fn new(losses: &Losses) -> Self {
+        let ranges = losses.ranges().iter().map(|range| RangeBody {
+            first: range.start,
+            last: range.end - 1,
+        });
+        Self {
+            damaged_bytes: losses.bytes(),
+            damaged_ranges: ranges.collect(),
+            more_ranges: losses.has_more(),
         }
     }
 }

@@ -48,6 +48,11 @@ impl Fields {
         Ok(fields)
     }
 
+    /// Takes over what is wrong with a field of a query, so that it is said together with the rest.
+    pub(super) fn also(&mut self, mut query: Self, key: &str) {
+        self.wrong.extend(query.wrong.remove_entry(key));
+    }
+
     /// Notes that something is wrong with a field.
     pub(super) fn blame(&mut self, key: &str, sentence: impl Into<Sentence>) {
         self.wrong.entry(key.to_owned()).or_default().push(sentence.into());
@@ -159,6 +164,15 @@ pub(super) fn size(value: &Value) -> Result<VolumeSize, Sentence> {
         .as_u64()
         .ok_or_else(|| "must be a whole number of bytes".to_owned())?;
     VolumeSize::from_bytes(bytes).map_err(|error| error.to_string())
+}
+
+/// `true` or `false`, in a query.
+pub(super) fn flag(value: &Value) -> Result<bool, Sentence> {
+    match text(value)? {
+        "true" => Ok(true),
+        "false" => Ok(false),
+        _ => Err("must be true or false".to_owned()),
+    }
 }
 
 /// A volume's kind.

@@ -10,9 +10,9 @@
 mod access;
 mod archive;
 mod bytes;
+mod checks;
 mod environment;
 mod packs;
-mod quotas;
 mod receipts;
 #[cfg_attr(
     feature = "mocks",
@@ -29,9 +29,9 @@ mod volumes;
 pub use access::{OrganizationRepository, TokenRepository};
 pub use archive::SnapshotArchive;
 pub use bytes::{OpenVolume, ReadAt, SnapshotBytes, StagedWrite, VolumeBytes};
+pub use checks::{CheckRepository, DueQuery};
 pub use environment::{Clock, IdSource};
 pub use packs::PackRepository;
-pub use quotas::QuotaRepository;
 pub use receipts::ReceiptRepository;
 pub use snapshots::{SnapshotCursor, SnapshotQuery, SnapshotRepository};
 pub use tasks::{Renewal, TaskQueue};
@@ -42,9 +42,9 @@ pub use self::{
     access::{MockOrganizationRepository, MockTokenRepository},
     archive::MockSnapshotArchive,
     bytes::{MockReadAt, MockSnapshotBytes, MockStagedWrite, MockVolumeBytes},
+    checks::MockCheckRepository,
     environment::{MockClock, MockIdSource},
     packs::MockPackRepository,
-    quotas::MockQuotaRepository,
     receipts::MockReceiptRepository,
     snapshots::MockSnapshotRepository,
     tasks::MockTaskQueue,

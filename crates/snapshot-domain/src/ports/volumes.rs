@@ -13,8 +13,7 @@ pub trait VolumeRepository: Send + Sync {
     /// # Errors
     ///
     /// [`AnsweredBefore`](crate::Error::AnsweredBefore) when there is such a receipt already;
-    /// [`AlreadyExists`](crate::Error::AlreadyExists) when the id is taken;
-    /// [`QuotaExceeded`](crate::Error::QuotaExceeded) when its organization may not have so many bytes more.
+    /// [`AlreadyExists`](crate::Error::AlreadyExists) when the id is taken.
     #[cfg_attr(feature = "mocks", mockall::concretize)]
     fn insert(&self, volume: &Volume, receipt: Option<&Receipt>) -> Result<()>;
 
@@ -25,8 +24,7 @@ pub trait VolumeRepository: Send + Sync {
     ///
     /// [`AnsweredBefore`](crate::Error::AnsweredBefore) when there is such a receipt already;
     /// [`NotFound`](crate::Error::NotFound) when the snapshot that the task reads is gone;
-    /// [`AlreadyExists`](crate::Error::AlreadyExists) when the volume's id is taken;
-    /// [`QuotaExceeded`](crate::Error::QuotaExceeded) as [`insert`](Self::insert).
+    /// [`AlreadyExists`](crate::Error::AlreadyExists) when the volume's id is taken.
     #[cfg_attr(feature = "mocks", mockall::concretize)]
     fn begin_restore(&self, volume: &Volume, task: &Task, receipt: Option<&Receipt>) -> Result<()>;
 
@@ -74,7 +72,8 @@ pub trait VolumeRepository: Send + Sync {
     /// [`NotFound`](crate::Error::NotFound) when the volume is gone.
     fn update(&self, volume: &Volume) -> Result<()>;
 
-    /// Ends a restore: replaces the volume by its next revision, and ends the task with this outcome.
+    /// Ends a restore: replaces the volume by its next revision, and ends the task with this outcome and the volume's
+    /// losses.
     ///
     /// # Errors
     ///

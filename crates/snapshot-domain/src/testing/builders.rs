@@ -5,10 +5,11 @@ use std::path::PathBuf;
 
 use super::clock::{fresh_id, moment};
 use crate::{
-    AccountId, BaseVolume, Caller, Content, ContentDigest, Fingerprint, InstanceId, Name, Organization, OrganizationId,
-    Pack, PackId, PackStanding, Progress, Receipt, ReceiptId, RequestId, RestoreSource, Revision, Role, Snapshot,
-    SnapshotId, SnapshotState, StoredSnapshot, StoredTask, StoredVolume, Tags, Task, TaskId, TaskState, Timestamp,
-    Token, TokenId, TokenRecord, Volume, VolumeId, VolumeLocation, VolumeSize, VolumeState, VolumeType, Work,
+    AccountId, BaseVolume, Caller, Content, ContentDigest, Fingerprint, Health, InstanceId, LossCollector, Losses,
+    Name, Organization, OrganizationId, Pack, PackId, PackStanding, Progress, Receipt, ReceiptId, RequestId,
+    RestoreMode, RestoreSource, Revision, Role, Snapshot, SnapshotId, SnapshotState, StoredSnapshot, StoredTask,
+    StoredVolume, Tags, Task, TaskId, TaskState, Timestamp, Token, TokenId, TokenRecord, Volume, VolumeId,
+    VolumeLocation, VolumeSize, VolumeState, VolumeType, Work,
 };
 
 /// A name.
@@ -139,6 +140,7 @@ pub fn a_volume(organization: OrganizationId) -> VolumeBuilder {
         volume_type: VolumeType::LocalSsd,
         location: VolumeLocation::Managed,
         base_snapshot: None,
+        losses: None,
         created_at: moment(0),
         modified_at: moment(0),
         state: VolumeState::Available { copies: 0 },
@@ -224,6 +226,7 @@ pub fn a_snapshot(organization: OrganizationId) -> SnapshotBuilder {
         created_at: moment(0),
         modified_at: moment(0),
         state: SnapshotState::Snapshotting,
+        health: Health::Unverified,
         revision: Revision::FIRST,
     })
 }
@@ -304,6 +307,7 @@ pub fn a_task(organization: OrganizationId, work: Work) -> TaskBuilder {
         state: TaskState::Pending,
         cancel_requested: false,
         progress: Progress::none_of(0),
+        losses: None,
         epoch: 0,
     })
 }
@@ -329,14 +333,32 @@ pub fn a_restore(volume: &Volume, snapshot: &Snapshot) -> TaskBuilder {
     let work = Work::Restore {
         volume: volume.id(),
         source,
+        mode: RestoreMode::Whole,
     };
     a_task(volume.organization(), work)
         .of_bytes(volume.size().as_bytes())
         .created_at(volume.created_at())
 }
 
+/// The task that fills a volume with what is whole of a snapshot.
+pub fn a_salvage(volume: &Volume, snapshot: &Snapshot) -> TaskBuilder {
+    let TaskBuilder(mut stored) = a_restore(volume, snapshot);
+    if let Work::Restore { mode, .. } = &mut stored.work {
+        *mode = RestoreMode::Salvage;
+    }
+    TaskBuilder(stored)
+}
+
+/// What a salvage could not bring back: the first 512 bytes, and the next but one.
+pub fn some_losses() -> Losses {
+    let mut collector = LossCollector::default();
+    collector.note(0..512);
+    collector.note(1024..1536);
+    collector.finish()
+}
+
 /// Builds a [`Task`].
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct TaskBuilder(StoredTask);
 
 impl TaskBuilder {

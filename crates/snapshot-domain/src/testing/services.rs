@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{InMemorySnapshotBytes, InMemoryStore, InMemoryVolumes, ManualClock, SequentialIds, an_instance};
 use crate::{
     InstanceId,
-    use_case::{AccessService, QuotaService, SnapshotService, TaskReader, TaskService, VolumeService},
+    use_case::{AccessService, CheckService, SnapshotService, TaskReader, TaskService, VolumeService},
 };
 
 /// All services over the same rows and bytes in memory, with a clock and ids that the test sets.
@@ -29,8 +29,8 @@ pub struct Services {
     pub tasks: TaskReader,
     /// Who may call.
     pub access: AccessService,
-    /// How much organizations may have.
-    pub quotas: QuotaService,
+    /// What is known of snapshots' stored bytes.
+    pub checks: CheckService,
 }
 
 impl Default for Services {
@@ -43,12 +43,14 @@ impl Default for Services {
         let rows = Arc::new(store.clone());
         let time = Arc::new(clock.clone());
         let names = Arc::new(ids.clone());
+        let checks = CheckService::new(rows.clone(), time.clone());
         Self {
             snapshots: SnapshotService::new(
                 rows.clone(),
                 rows.clone(),
                 rows.clone(),
                 Arc::new(snapshot_bytes.clone()),
+                checks.clone(),
                 time.clone(),
                 names.clone(),
             ),
@@ -61,8 +63,8 @@ impl Default for Services {
                 names.clone(),
             ),
             tasks: TaskReader::new(rows.clone()),
-            quotas: QuotaService::new(rows.clone()),
             access: AccessService::new(rows.clone(), rows, time, names),
+            checks,
             store,
             volume_bytes,
             snapshot_bytes,
@@ -85,6 +87,14 @@ impl Services {
     pub fn worker_of(&self, instance: InstanceId) -> TaskService {
         let rows = Arc::new(self.store.clone());
         let time = Arc::new(self.clock.clone());
-        TaskService::new(rows.clone(), rows.clone(), rows, time, instance, Self::LEASE_MS)
+        TaskService::new(
+            rows.clone(),
+            rows.clone(),
+            rows,
+            self.checks.clone(),
+            time,
+            instance,
+            Self::LEASE_MS,
+        )
     }
 }

@@ -4,7 +4,7 @@
 //! token is not for fails with [`RightMissing`](crate::Error::RightMissing) before anything is looked at.
 
 mod access;
-mod quotas;
+mod checks;
 mod receipts;
 mod recovery;
 mod snapshots;
@@ -13,7 +13,7 @@ mod volumes;
 mod writes;
 
 pub use access::{AccessService, Bootstrap, CreateToken, NewToken};
-pub use quotas::QuotaService;
+pub use checks::{CheckRound, CheckService};
 pub use receipts::{ReceiptOf, ReceiptService};
 pub use recovery::{Recovery, RecoveryError, RecoveryService};
 pub use snapshots::{CreateSnapshot, SnapshotService};

@@ -2,9 +2,9 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use super::{Begun, ReceiptOf, Tracked, until_not_stale};
+use super::{Begun, CheckService, ReceiptOf, Tracked, until_not_stale};
 use crate::{
-    Caller, Name, NewSnapshot, OrganizationId, RequestId, Resource, Result, RevisionCondition, Right, Snapshot,
+    Caller, Error, Name, NewSnapshot, OrganizationId, RequestId, Resource, Result, RevisionCondition, Right, Snapshot,
     SnapshotChanges, SnapshotId, SnapshotState, Tags, Task, TaskId, VolumeId, Work,
     ports::{
         Clock, IdSource, ReadAt, Slice, SnapshotBytes, SnapshotCursor, SnapshotQuery, SnapshotRepository, TaskQueue,
@@ -32,6 +32,7 @@ pub struct SnapshotService {
     volumes: Arc<dyn VolumeRepository>,
     tasks: Arc<dyn TaskQueue>,
     bytes: Arc<dyn SnapshotBytes>,
+    checks: CheckService,
     clock: Arc<dyn Clock>,
     ids: Arc<dyn IdSource>,
 }
@@ -43,6 +44,7 @@ impl SnapshotService {
         volumes: Arc<dyn VolumeRepository>,
         tasks: Arc<dyn TaskQueue>,
         bytes: Arc<dyn SnapshotBytes>,
+        checks: CheckService,
         clock: Arc<dyn Clock>,
         ids: Arc<dyn IdSource>,
     ) -> Self {
@@ -51,6 +53,7 @@ impl SnapshotService {
             volumes,
             tasks,
             bytes,
+            checks,
             clock,
             ids,
         }
@@ -235,7 +238,7 @@ impl SnapshotService {
         })
     }
 
-    /// Opens the bytes of one of the caller's snapshots.
+    /// Opens the bytes of one of the caller's snapshots. Damage that a reader meets is noted.
     ///
     /// # Errors
     ///
@@ -243,8 +246,14 @@ impl SnapshotService {
     /// [`Conflict`](crate::Error::Conflict) unless it is `available`; what [`SnapshotBytes::open`] can fail with.
     pub fn open(&self, caller: &Caller, id: SnapshotId) -> Result<(Snapshot, Box<dyn ReadAt>)> {
         let snapshot = self.snapshots.find(&caller.may(Right::Read)?.scope(), id)?;
-        let bytes = self.bytes.open(snapshot.readable()?)?;
-        Ok((snapshot, bytes))
+        let mut watch = DamageWatch {
+            snapshot: id,
+            checks: self.checks.clone(),
+            is_noted: false,
+        };
+        let opened = self.bytes.open(snapshot.readable()?);
+        let bytes = opened.inspect_err(|error| watch.look_at(error))?;
+        Ok((snapshot, Box::new(WatchedBytes { bytes, watch })))
     }
 
     fn track(&self, item: Snapshot) -> Result<Tracked<Snapshot>> {
@@ -258,6 +267,35 @@ impl SnapshotService {
             None
         };
         Ok(Tracked { item, progress })
+    }
+}
+
+/// Notes the first damage that a reader of a snapshot meets.
+struct DamageWatch {
+    snapshot: SnapshotId,
+    checks: CheckService,
+    is_noted: bool,
+}
+
+impl DamageWatch {
+    fn look_at(&mut self, error: &Error) {
+        if matches!(error, Error::Damaged { .. }) && !self.is_noted {
+            // Whoever reads is told of the damage, also when it can't be noted now: the next check finds it too.
+            self.is_noted = self.checks.record_damage(self.snapshot).is_ok();
+        }
+    }
+}
+
+/// A snapshot's bytes while somebody reads them.
+struct WatchedBytes {
+    bytes: Box<dyn ReadAt>,
+    watch: DamageWatch,
+}
+
+impl ReadAt for WatchedBytes {
+    fn read_at(&mut self, offset: u64, buffer: &mut [u8]) -> Result<()> {
+        let read = self.bytes.read_at(offset, buffer);
+        read.inspect_err(|error| self.watch.look_at(error))
     }
 }
 

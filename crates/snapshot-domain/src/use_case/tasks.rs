@@ -3,9 +3,9 @@
 
 use std::sync::Arc;
 
-use super::until_not_stale;
+use super::{CheckService, until_not_stale};
 use crate::{
-    Caller, Content, Error, InstanceId, Lease, OrganizationId, Progress, RequestId, Result, Right, Snapshot,
+    Caller, Content, Error, InstanceId, Lease, Losses, OrganizationId, Progress, RequestId, Result, Right, Snapshot,
     SnapshotEvent, SnapshotId, Task, TaskId, TaskOutcome, Volume, VolumeEvent, VolumeId,
     ports::{Clock, Renewal, SnapshotRepository, TaskQueue, VolumeRepository},
 };
@@ -39,6 +39,7 @@ pub struct TaskService {
     tasks: Arc<dyn TaskQueue>,
     snapshots: Arc<dyn SnapshotRepository>,
     volumes: Arc<dyn VolumeRepository>,
+    checks: CheckService,
     clock: Arc<dyn Clock>,
     instance: InstanceId,
     lease_ms: u32,
@@ -50,6 +51,7 @@ impl TaskService {
         tasks: Arc<dyn TaskQueue>,
         snapshots: Arc<dyn SnapshotRepository>,
         volumes: Arc<dyn VolumeRepository>,
+        checks: CheckService,
         clock: Arc<dyn Clock>,
         instance: InstanceId,
         lease_ms: u32,
@@ -58,6 +60,7 @@ impl TaskService {
             tasks,
             snapshots,
             volumes,
+            checks,
             clock,
             instance,
             lease_ms,
@@ -140,6 +143,15 @@ impl TaskService {
         }
     }
 
+    /// Notes that a worker met damage in a snapshot's stored bytes.
+    ///
+    /// # Errors
+    ///
+    /// Only those of the storage itself.
+    pub fn note_damage(&self, snapshot: SnapshotId) -> Result<()> {
+        self.checks.record_damage(snapshot)
+    }
+
     /// Makes a snapshot `available`. Only when everything that it consists of is durable.
     ///
     /// # Errors
@@ -177,6 +189,17 @@ impl TaskService {
     /// [`LeaseLost`](Error::LeaseLost) when the task is somebody else's by now.
     pub fn complete_restore(&self, lease: &Lease, id: VolumeId) -> Result<Volume> {
         self.end_restore(lease, id, &VolumeEvent::RestoreCommitted, TaskOutcome::Succeeded)
+    }
+
+    /// Makes a volume `available` that holds all that is whole of its snapshot, and tells what is lost. Only when its bytes
+    /// are durable.
+    ///
+    /// # Errors
+    ///
+    /// As [`complete_restore`](Self::complete_restore).
+    pub fn complete_salvage(&self, lease: &Lease, id: VolumeId, losses: &Losses) -> Result<Volume> {
+        let event = VolumeEvent::SalvageCommitted(losses.clone());
+        self.end_restore(lease, id, &event, TaskOutcome::Succeeded)
     }
 
     /// Puts a volume in `error`. `reason` is a sentence for its owner; the request that asked for it is added.

@@ -4,9 +4,9 @@ use std::{collections::HashMap, path::PathBuf, sync::Arc};
 
 use super::{Begun, ReceiptOf, Tracked, until_not_stale};
 use crate::{
-    Caller, Name, NewVolume, OrganizationId, RequestId, Resource, RestoreSource, Result, RevisionCondition, Right,
-    SnapshotId, Tags, Task, TaskId, Timestamp, Volume, VolumeChanges, VolumeEvent, VolumeId, VolumeLocation,
-    VolumeSize, VolumeState, VolumeType, Work,
+    Caller, Name, NewVolume, OrganizationId, RequestId, Resource, RestoreMode, RestoreSource, Result,
+    RevisionCondition, Right, SnapshotId, Tags, Task, TaskId, Timestamp, Volume, VolumeChanges, VolumeEvent, VolumeId,
+    VolumeLocation, VolumeSize, VolumeState, VolumeType, Work,
     ports::{
         Clock, IdSource, OpenVolume, Slice, SnapshotRepository, TaskQueue, VolumeBytes, VolumeCursor, VolumeQuery,
         VolumeRepository,
@@ -37,6 +37,8 @@ pub struct RestoreVolume {
     pub organization: OrganizationId,
     /// Where the bytes come from; the volume has its size.
     pub snapshot: SnapshotId,
+    /// What damage to them means.
+    pub mode: RestoreMode,
     /// The volume's kind.
     pub volume_type: VolumeType,
     /// Tags to put on the volume.
@@ -191,6 +193,7 @@ impl VolumeService {
         let work = Work::Restore {
             volume: volume.id(),
             source,
+            mode: command.mode,
         };
         let task_id = TaskId::new(self.ids.id());
         let task = Task::new(

@@ -6,8 +6,8 @@ use std::{
 };
 
 use snapshot_domain::{
-    Caller, Content, Error, InstanceId, OrganizationId, Result, Right, SnapshotChanges, SnapshotId, Task, TaskId,
-    TaskOutcome, TaskStateName, VolumeChanges, VolumeId, VolumeType, Work,
+    Caller, Content, Error, InstanceId, OrganizationId, RestoreMode, Result, Right, SnapshotChanges, SnapshotId, Task,
+    TaskId, TaskOutcome, TaskStateName, VolumeChanges, VolumeId, VolumeType, Work,
     ports::{Renewal, TaskQueue, VolumeBytes},
     testing::{Services, a_caller_of, a_content, a_request, an_instance, an_organization_id, name, size, tags},
     use_case::{CreateSnapshot, CreateVolume, RegisterVolume, RestoreVolume, TaskService, VolumeWrite},
@@ -293,6 +293,7 @@ impl World {
             name: name("restored"),
             organization: pick(&self.organizations, organization).unwrap(),
             snapshot: id,
+            mode: RestoreMode::Whole,
             volume_type: VolumeType::LocalSsd,
             tags: tags(&[]),
         };

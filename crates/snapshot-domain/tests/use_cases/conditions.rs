@@ -6,7 +6,7 @@ use snapshot_domain::{
     Error, Resource, Revision, RevisionCondition, SnapshotChanges, VolumeChanges,
     testing::{
         InMemorySnapshotBytes, ManualClock, MockSnapshotRepository, MockTaskQueue, MockVolumeRepository, SequentialIds,
-        a_caller_of, a_request, a_snapshot, an_organization, name,
+        Services, a_caller_of, a_request, a_snapshot, an_organization, name,
     },
     use_case::SnapshotService,
 };
@@ -128,6 +128,7 @@ fn a_rival_between_the_look_and_the_change_is_noticed() {
         Arc::new(MockVolumeRepository::new()),
         Arc::new(MockTaskQueue::new()),
         Arc::new(InMemorySnapshotBytes::default()),
+        Services::default().checks,
         Arc::new(ManualClock::default()),
         Arc::new(SequentialIds::default()),
     );

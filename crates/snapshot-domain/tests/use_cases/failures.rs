@@ -4,15 +4,15 @@ use std::sync::Arc;
 
 use mockall::predicate::eq;
 use snapshot_domain::{
-    Error, Resource, Right, Snapshot, SnapshotChanges, VolumeState,
+    Error, Finding, Resource, Right, Snapshot, SnapshotChanges, VolumeState,
     ports::{Slice, SnapshotQuery},
     testing::{
-        InMemorySnapshotBytes, InMemoryVolumes, ManualClock, MockOrganizationRepository, MockSnapshotBytes,
-        MockSnapshotRepository, MockStagedWrite, MockTaskQueue, MockTokenRepository, MockVolumeBytes,
-        MockVolumeRepository, SequentialIds, Services, a_caller_of, a_request, a_snapshot, a_volume, an_organization,
-        name,
+        InMemorySnapshotBytes, InMemoryVolumes, ManualClock, MockCheckRepository, MockOrganizationRepository,
+        MockReadAt, MockSnapshotBytes, MockSnapshotRepository, MockStagedWrite, MockTaskQueue, MockTokenRepository,
+        MockVolumeBytes, MockVolumeRepository, SequentialIds, Services, a_caller_of, a_request, a_snapshot, a_volume,
+        an_organization, name,
     },
-    use_case::{AccessService, SnapshotService, TaskService, VolumeService},
+    use_case::{AccessService, CheckService, SnapshotService, TaskService, VolumeService},
 };
 
 use crate::story::{Story, assert_conflict, assert_not_found, new_restore, new_snapshot, new_volume};
@@ -32,6 +32,7 @@ impl Ports {
             Arc::new(self.volumes),
             Arc::new(self.tasks),
             Arc::new(InMemorySnapshotBytes::default()),
+            no_checks(),
             Arc::new(ManualClock::default()),
             Arc::new(SequentialIds::default()),
         )
@@ -47,6 +48,19 @@ impl Ports {
             Arc::new(SequentialIds::default()),
         )
     }
+}
+
+fn damaged() -> Error {
+    Error::Damaged {
+        first: 512,
+        last: 1_023,
+        reason: "the checksum differs".to_owned(),
+    }
+}
+
+/// Nobody may ask for a check.
+fn no_checks() -> CheckService {
+    CheckService::new(Arc::new(MockCheckRepository::new()), Arc::new(ManualClock::default()))
 }
 
 #[test]
@@ -223,18 +237,15 @@ fn a_damaged_snapshot_says_so_when_it_is_opened() {
     let mut ports = Ports::default();
     find_always(&mut ports, &snapshot);
     let mut bytes = MockSnapshotBytes::new();
-    bytes.expect_open().returning(|_| {
-        Err(Error::Damaged {
-            first: 512,
-            last: 1_023,
-            reason: "the checksum differs".to_owned(),
-        })
-    });
+    bytes.expect_open().returning(|_| Err(damaged()));
+    let mut checks = MockCheckRepository::new();
+    checks.expect_record_check().times(1).returning(|_, _| Err(broken()));
     let service = SnapshotService::new(
         Arc::new(ports.snapshots),
         Arc::new(ports.volumes),
         Arc::new(ports.tasks),
         Arc::new(bytes),
+        CheckService::new(Arc::new(checks), Arc::new(ManualClock::default())),
         Arc::new(ManualClock::default()),
         Arc::new(SequentialIds::default()),
     );
@@ -253,6 +264,42 @@ fn a_damaged_snapshot_says_so_when_it_is_opened() {
         ),
         "{error:?}"
     );
+}
+
+#[test]
+fn a_reader_that_meets_damage_is_told_each_time_and_it_is_noted_once() {
+    let snapshot = a_snapshot(an_organization().id).available().build();
+    let mut ports = Ports::default();
+    find_always(&mut ports, &snapshot);
+    let mut bytes = MockSnapshotBytes::new();
+    bytes.expect_open().returning(|_| {
+        let mut reader = MockReadAt::new();
+        reader
+            .expect_read_at()
+            .returning(|offset, _| if offset == 512 { Err(damaged()) } else { Ok(()) });
+        Ok(Box::new(reader))
+    });
+    let mut checks = MockCheckRepository::new();
+    let id = snapshot.id();
+    checks
+        .expect_record_check()
+        .withf(move |noted, check| *noted == id && check.finding == Finding::Damaged)
+        .times(1)
+        .returning(|_, _| Ok(()));
+    let service = SnapshotService::new(
+        Arc::new(ports.snapshots),
+        Arc::new(ports.volumes),
+        Arc::new(ports.tasks),
+        Arc::new(bytes),
+        CheckService::new(Arc::new(checks), Arc::new(ManualClock::default())),
+        Arc::new(ManualClock::default()),
+        Arc::new(SequentialIds::default()),
+    );
+
+    let (_, mut bytes) = service.open(&a_caller_of(&[snapshot.organization()]), id).unwrap();
+    let read = [0, 512, 1024, 512].map(|offset| bytes.read_at(offset, &mut [0; 512]).is_ok());
+
+    assert_eq!(read, [true, false, true, false]);
 }
 
 #[test]
@@ -416,6 +463,7 @@ fn what_the_database_fails_with_comes_out_of_every_call_of_a_worker() {
         Arc::new(ports.tasks),
         Arc::new(ports.snapshots),
         Arc::new(ports.volumes),
+        no_checks(),
         Arc::new(ManualClock::default()),
         snapshot_domain::testing::an_instance(),
         Services::LEASE_MS,

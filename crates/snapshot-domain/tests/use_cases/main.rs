@@ -8,6 +8,7 @@
 )]
 
 mod access;
+mod checks;
 mod conditions;
 mod failures;
 mod receipts;

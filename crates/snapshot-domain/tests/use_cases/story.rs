@@ -3,7 +3,7 @@
 use std::fmt::Debug;
 
 use snapshot_domain::{
-    Caller, Error, Resource, Result, Snapshot, Task, TaskStateName, Volume, VolumeId,
+    Caller, Error, Resource, RestoreMode, Result, Snapshot, Task, TaskStateName, Volume, VolumeId,
     ports::{SnapshotRepository, VolumeRepository},
     testing::{Services, a_caller, a_content, a_request, name, size, tags},
     use_case::{CreateSnapshot, CreateVolume, RestoreVolume},
@@ -129,6 +129,7 @@ pub(crate) fn new_restore(owner: &Caller, snapshot: &Snapshot) -> RestoreVolume 
         name: name("restored"),
         organization: owner.organizations[0],
         snapshot: snapshot.id(),
+        mode: RestoreMode::Whole,
         volume_type: snapshot.volume_type(),
         tags: tags(&[]),
     }

@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use snapshot_domain::{
-    Progress, Resource, RestoreSource, Right, SnapshotChanges, VolumeChanges, VolumeId, VolumeLocation, VolumeState,
-    Work,
+    Progress, Resource, RestoreMode, RestoreSource, Right, SnapshotChanges, VolumeChanges, VolumeId, VolumeLocation,
+    VolumeState, Work,
     ports::{Slice, VolumeBytes, VolumeQuery, VolumeRepository},
     testing::{SequentialIds, a_caller_of, a_request, a_volume, moment, name, size},
     use_case::{Begun, RegisterVolume},
@@ -63,6 +63,7 @@ fn a_restored_volume_waits_to_be_filled_and_has_the_snapshots_size() {
                 snapshot: snapshot.id(),
                 domain: snapshot.domain(),
             },
+            mode: RestoreMode::Whole,
         }
     );
     assert_eq!((task.request(), task.progress()), (request, Progress::none_of(4_096)));

@@ -1,8 +1,9 @@
 //! The task that fills a volume from a snapshot.
 
-use snapshot_domain::{RestoreSource, VolumeId};
+use snapshot_domain::{RestoreMode, RestoreSource, VolumeId};
+use snapshot_vault::VaultError;
 
-use super::run::{Running, Workshop};
+use super::run::{Running, Workshop, chain};
 use crate::{content::open_manifest, error::MoveError, restore};
 
 /// Fills a volume. Returns the bytes that went through.
@@ -11,13 +12,43 @@ pub(super) fn run(
     running: &Running,
     volume: VolumeId,
     source: RestoreSource,
+    mode: RestoreMode,
+) -> Result<u64, MoveError> {
+    fill(workshop, running, volume, source, mode).inspect_err(|error| {
+        // Whoever looks at the snapshot shall see it, not only whoever reads this volume's state.
+        if let MoveError::Vault(VaultError::Damaged { .. }) = error {
+            note_damage(workshop, source);
+        }
+    })
+}
+
+fn fill(
+    workshop: &Workshop,
+    running: &Running,
+    volume: VolumeId,
+    source: RestoreSource,
+    mode: RestoreMode,
 ) -> Result<u64, MoveError> {
     let volume = workshop.tasks.volume(volume)?;
     let copy = open_manifest(&workshop.vault, source.domain, source.snapshot)?;
     let image = workshop.volumes.new_image(&volume).map_err(MoveError::Target)?;
-    restore::fill(&image.file, &copy, workshop.threads, &running.watch)?;
+    let losses = restore::fill(&image.file, &copy, mode, workshop.threads, &running.watch)?;
     running.watch.check()?;
     image.put_in_place().map_err(MoveError::Target)?;
-    workshop.tasks.complete_restore(&running.task.lease(), volume.id())?;
+    let lease = running.task.lease();
+    match mode {
+        RestoreMode::Whole => workshop.tasks.complete_restore(&lease, volume.id())?,
+        RestoreMode::Salvage => workshop.tasks.complete_salvage(&lease, volume.id(), &losses)?,
+    };
+    if losses.bytes() > 0 {
+        log::warn!(snapshot:% = source.snapshot; "a volume was filled without {} bytes that are lost", losses.bytes());
+        note_damage(workshop, source);
+    }
     Ok(copy.size_bytes())
+}
+
+fn note_damage(workshop: &Workshop, source: RestoreSource) {
+    if let Err(error) = workshop.tasks.note_damage(source.snapshot) {
+        log::warn!(snapshot:% = source.snapshot; "its damage could not be noted: {}", chain(&error));
+    }
 }

@@ -115,7 +115,7 @@ impl Workshop {
                 volume,
                 domain,
             } => capture::run(self, running, snapshot, volume, domain),
-            Work::Restore { volume, source } => restore::run(self, running, volume, source),
+            Work::Restore { volume, source, mode } => restore::run(self, running, volume, source, mode),
             Work::EraseVolume { volume } => removal::erase_volume(self, running, volume),
             Work::ForgetSnapshot { snapshot, domain } => removal::forget_snapshot(self, running, snapshot, domain),
         };

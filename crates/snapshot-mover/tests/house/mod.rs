@@ -9,12 +9,13 @@ use std::{
 };
 
 use snapshot_domain::{
-    Caller, InstanceId, Name, OrganizationId, RequestId, Snapshot, SnapshotId, SnapshotStateName, Tags, Timestamp,
-    Volume, VolumeId, VolumeSize, VolumeStateName, VolumeType,
+    Caller, InstanceId, Name, OrganizationId, RequestId, RestoreMode, Snapshot, SnapshotId, SnapshotStateName, Tags,
+    Timestamp, Volume, VolumeId, VolumeSize, VolumeStateName, VolumeType,
     ports::{Clock, IdSource},
     testing::{InMemoryStore, SequentialIds, a_caller_of, an_instance, an_organization_id},
     use_case::{
-        CreateSnapshot, CreateVolume, RegisterVolume, RestoreVolume, SnapshotService, TaskService, VolumeService,
+        CheckService, CreateSnapshot, CreateVolume, RegisterVolume, RestoreVolume, SnapshotService, TaskService,
+        VolumeService,
     },
 };
 use snapshot_mover::{Runner, RunnerOptions, VaultCatalog, VaultContent, VolumeFolder, measure};
@@ -90,7 +91,16 @@ impl House {
         )
         .unwrap();
         vault.reconcile().unwrap();
-        let tasks = TaskService::new(store(), store(), store(), Arc::clone(&clock), self.instance, LEASE_MS);
+        let checks = CheckService::new(store(), Arc::clone(&clock));
+        let tasks = TaskService::new(
+            store(),
+            store(),
+            store(),
+            checks.clone(),
+            Arc::clone(&clock),
+            self.instance,
+            LEASE_MS,
+        );
         tasks.put_back_all().unwrap();
         Open {
             snapshots: SnapshotService::new(
@@ -98,6 +108,7 @@ impl House {
                 store(),
                 store(),
                 Arc::new(VaultContent::new(vault.clone())),
+                checks.clone(),
                 Arc::clone(&clock),
                 Arc::clone(&ids),
             ),
@@ -217,6 +228,7 @@ impl Open {
             name: name("restored"),
             organization: self.caller.organizations[0],
             snapshot,
+            mode: RestoreMode::Whole,
             volume_type: VolumeType::LocalSsd,
             tags: Tags::default(),
         };

@@ -3,7 +3,7 @@
 use diesel::{dsl::count_star, prelude::*};
 use snapshot_domain::ports::{Slice, SnapshotCursor, SnapshotQuery};
 
-use super::{AnyConnection, MultiBackend, Outcome, SnapshotRow};
+use super::{AnyConnection, MultiBackend, Outcome, StoredRow};
 use crate::{
     columns::{self, id_column},
     list::{self, Listing, Place},
@@ -14,7 +14,7 @@ pub(super) fn page(
     connection: &mut AnyConnection,
     query: &SnapshotQuery,
     slice: Slice<SnapshotCursor>,
-) -> Outcome<Vec<SnapshotRow>> {
+) -> Outcome<Vec<StoredRow>> {
     let after = slice
         .after
         .map(|cursor| (cursor.created_at.as_micros(), id_column(cursor.id.as_uuid())));
@@ -39,10 +39,10 @@ pub(super) fn count(connection: &mut AnyConnection, query: &SnapshotQuery) -> Ou
 }
 
 impl Listing for SnapshotQuery {
-    type Row = SnapshotRow;
+    type Row = StoredRow;
 
-    fn place(row: &SnapshotRow) -> Place {
-        (row.created_at, row.id.clone())
+    fn place(row: &StoredRow) -> Place {
+        (row.row.created_at, row.row.id.clone())
     }
 
     fn rows(
@@ -52,11 +52,11 @@ impl Listing for SnapshotQuery {
         after: Option<&Place>,
         skip: i64,
         limit: i64,
-    ) -> Outcome<Vec<SnapshotRow>> {
+    ) -> Outcome<Vec<StoredRow>> {
         let rows = ordered(self, organization, after)
             .limit(limit)
             .offset(skip)
-            .select(SnapshotRow::as_select())
+            .select(StoredRow::as_select())
             .load(connection)?;
         Ok(rows)
     }

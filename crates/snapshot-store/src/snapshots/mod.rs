@@ -11,13 +11,12 @@ use snapshot_domain::{
 };
 use uuid::Uuid;
 
-use self::row::SnapshotRow;
+use self::row::{SnapshotRow, StoredRow};
 use crate::{
     Store,
     columns::{self, id_column, number_column},
     connection::{AnyConnection, MultiBackend},
     failure::{Failure, Outcome, refused},
-    quotas,
     receipts::{self, ReceiptRow},
     schema::snapshots,
     tasks::{self, TaskRow},
@@ -31,11 +30,9 @@ impl SnapshotRepository for Store {
         let task = TaskRow::try_from(task)?;
         let volume_id = id_column(volume.id().as_uuid());
         let volume_revision = number_column("volume", volume.revision().as_u64())?;
-        let quota = self.default_quota();
         self.write(move |connection| {
             receipts::keep(connection, receipt.as_ref())?;
             insert(connection, &row)?;
-            quotas::check_snapshots(connection, &row.organization_id, quota)?;
             tasks::insert(connection, &task)?;
             volumes::begin_copy(connection, &volume_id, volume_revision)
         })
@@ -58,7 +55,7 @@ impl SnapshotRepository for Store {
         let row = self.read(|connection| {
             let row = snapshots::table
                 .filter(snapshots::id.eq(&key))
-                .select(SnapshotRow::as_select())
+                .select(StoredRow::as_select())
                 .first(connection)
                 .optional()?;
             Ok(row)
@@ -71,7 +68,7 @@ impl SnapshotRepository for Store {
         let domain = id_column(domain.as_uuid());
         let row = self.read(|connection| {
             let row = latest_available(&volume, &domain)
-                .select(SnapshotRow::as_select())
+                .select(StoredRow::as_select())
                 .first(connection)
                 .optional()?;
             Ok(row)
@@ -91,15 +88,7 @@ impl SnapshotRepository for Store {
 
     fn update(&self, snapshot: &Snapshot) -> Result<()> {
         let row = SnapshotRow::try_from(snapshot)?;
-        let quota = self.default_quota();
-        self.write(move |connection| {
-            let owner = owner(connection, &row.id)?;
-            replace(connection, &row)?;
-            if owner.is_some_and(|owner| owner != row.organization_id) {
-                quotas::check_snapshots(connection, &row.organization_id, quota)?;
-            }
-            Ok(())
-        })
+        self.write(move |connection| replace(connection, &row))
     }
 
     fn finish_capture(&self, lease: &Lease, snapshot: &Snapshot, outcome: TaskOutcome, now: Timestamp) -> Result<()> {
@@ -144,15 +133,6 @@ pub(crate) fn hold(connection: &mut AnyConnection, id: SnapshotId) -> Outcome<()
     } else {
         Err(not_found(id.as_uuid()).into())
     }
-}
-
-fn owner(connection: &mut AnyConnection, id: &[u8]) -> Outcome<Option<Vec<u8>>> {
-    let owner = snapshots::table
-        .filter(snapshots::id.eq(id))
-        .select(snapshots::organization_id)
-        .first(connection)
-        .optional()?;
-    Ok(owner)
 }
 
 fn insert(connection: &mut AnyConnection, row: &SnapshotRow) -> Outcome<()> {

@@ -2,8 +2,8 @@
 
 use diesel::prelude::*;
 use snapshot_domain::{
-    BaseVolume, Content, ContentDigest, Error, OrganizationId, Revision, Snapshot, SnapshotId, SnapshotState,
-    SnapshotStateName, StoredSnapshot, VolumeId,
+    BaseVolume, Content, ContentDigest, Error, Health, HealthName, OrganizationId, Revision, Snapshot, SnapshotId,
+    SnapshotState, SnapshotStateName, StoredSnapshot, VolumeId,
 };
 
 use crate::{
@@ -33,6 +33,16 @@ pub(crate) struct SnapshotRow {
     pub(super) stored_bytes: Option<i64>,
     pub(super) error_reason: Option<String>,
     pub(super) revision: i64,
+}
+
+/// A snapshot as it is read: with what no change of a snapshot writes.
+#[derive(Queryable, Selectable)]
+#[diesel(table_name = snapshots)]
+pub(crate) struct StoredRow {
+    #[diesel(embed)]
+    pub(super) row: SnapshotRow,
+    health: String,
+    verified_at: Option<i64>,
 }
 
 impl TryFrom<&Snapshot> for SnapshotRow {
@@ -69,10 +79,12 @@ impl TryFrom<&Snapshot> for SnapshotRow {
     }
 }
 
-impl TryFrom<SnapshotRow> for Snapshot {
+impl TryFrom<StoredRow> for Snapshot {
     type Error = Error;
 
-    fn try_from(row: SnapshotRow) -> Result<Self, Error> {
+    fn try_from(stored: StoredRow) -> Result<Self, Error> {
+        let health = health(&stored)?;
+        let row = stored.row;
         let state = state(&row)?;
         Ok(Self::from_stored(StoredSnapshot {
             id: SnapshotId::new(columns::id(WHAT, &row.id)?),
@@ -89,8 +101,21 @@ impl TryFrom<SnapshotRow> for Snapshot {
             created_at: columns::moment(WHAT, row.created_at)?,
             modified_at: columns::moment(WHAT, row.modified_at)?,
             state,
+            health,
             revision: Revision::new(columns::number(WHAT, row.revision)?),
         }))
+    }
+}
+
+fn health(row: &StoredRow) -> Result<Health, Error> {
+    let name = HealthName::parse(&row.health)
+        .ok_or_else(|| columns::unknown_word(WHAT, &row.health, "health of a snapshot"))?;
+    let verified_at = row.verified_at.map(|at| columns::moment(WHAT, at)).transpose()?;
+    match (name, verified_at) {
+        (HealthName::Unverified, None) => Ok(Health::Unverified),
+        (HealthName::Ok, Some(verified_at)) => Ok(Health::Ok { verified_at }),
+        (HealthName::Damaged, Some(verified_at)) => Ok(Health::Damaged { verified_at }),
+        _ => Err(Error::corrupt(WHAT, Nonsense::Combination(row.health.clone()))),
     }
 }
 

@@ -2,8 +2,8 @@
 
 use diesel::prelude::*;
 use snapshot_domain::{
-    Error, InstanceId, OrganizationId, Progress, RequestId, RestoreSource, SnapshotId, StoredTask, Task, TaskId,
-    TaskState, TaskStateName, Timestamp, VolumeId, Work,
+    Error, InstanceId, Losses, OrganizationId, Progress, RequestId, RestoreMode, RestoreSource, SnapshotId, StoredTask,
+    Task, TaskId, TaskState, TaskStateName, Timestamp, VolumeId, Work,
 };
 
 use crate::{
@@ -33,6 +33,8 @@ pub(crate) struct TaskRow {
     pub(super) done_bytes: i64,
     pub(super) total_bytes: i64,
     pub(super) epoch: i64,
+    pub(super) losses: Option<String>,
+    pub(super) salvage: bool,
 }
 
 /// The kinds as [`Work::kind`] calls them.
@@ -41,13 +43,6 @@ pub(super) mod kind {
     pub(in super::super) const RESTORE: &str = "restore";
     pub(in super::super) const ERASE_VOLUME: &str = "erase_volume";
     pub(in super::super) const FORGET_SNAPSHOT: &str = "forget_snapshot";
-}
-
-impl TaskRow {
-    /// As [`Work::counts_against_quota`].
-    pub(super) fn counts_against_quota(&self) -> bool {
-        matches!(self.kind.as_str(), kind::CAPTURE | kind::RESTORE)
-    }
 }
 
 impl TryFrom<&Task> for TaskRow {
@@ -60,7 +55,7 @@ impl TryFrom<&Task> for TaskRow {
                 volume,
                 domain,
             } => (Some(snapshot), Some(volume), Some(domain)),
-            Work::Restore { volume, source } => (Some(source.snapshot), Some(volume), Some(source.domain)),
+            Work::Restore { volume, source, .. } => (Some(source.snapshot), Some(volume), Some(source.domain)),
             Work::EraseVolume { volume } => (None, Some(volume), None),
             Work::ForgetSnapshot { snapshot, domain } => (Some(snapshot), None, Some(domain)),
         };
@@ -85,6 +80,14 @@ impl TryFrom<&Task> for TaskRow {
             done_bytes: number_column(WHAT, task.progress().done_bytes)?,
             total_bytes: number_column(WHAT, task.progress().total_bytes)?,
             epoch: number_column(WHAT, task.epoch())?,
+            losses: task.losses().map(Losses::to_string),
+            salvage: matches!(
+                task.work(),
+                Work::Restore {
+                    mode: RestoreMode::Salvage,
+                    ..
+                }
+            ),
         })
     }
 }
@@ -104,6 +107,7 @@ impl TryFrom<TaskRow> for Task {
             state: state(&row)?,
             cancel_requested: row.cancel_requested,
             progress: progress(row.done_bytes, row.total_bytes)?,
+            losses: columns::losses(WHAT, row.losses.as_deref())?,
             epoch: columns::number(WHAT, row.epoch)?,
         }))
     }
@@ -121,6 +125,11 @@ fn work(row: &TaskRow) -> Result<Work, Error> {
     let snapshot = id(&row.snapshot_id)?.map(SnapshotId::new);
     let volume = id(&row.volume_id)?.map(VolumeId::new);
     let domain = id(&row.domain_id)?.map(OrganizationId::new);
+    let mode = if row.salvage {
+        RestoreMode::Salvage
+    } else {
+        RestoreMode::Whole
+    };
     match (row.kind.as_str(), snapshot, volume, domain) {
         (kind::CAPTURE, Some(snapshot), Some(volume), Some(domain)) => Ok(Work::Capture {
             snapshot,
@@ -130,6 +139,7 @@ fn work(row: &TaskRow) -> Result<Work, Error> {
         (kind::RESTORE, Some(snapshot), Some(volume), Some(domain)) => Ok(Work::Restore {
             volume,
             source: RestoreSource { snapshot, domain },
+            mode,
         }),
         (kind::ERASE_VOLUME, None, Some(volume), None) => Ok(Work::EraseVolume { volume }),
         (kind::FORGET_SNAPSHOT, Some(snapshot), None, Some(domain)) => Ok(Work::ForgetSnapshot { snapshot, domain }),

@@ -16,7 +16,6 @@ use crate::{
     columns::{self, id_column},
     connection::{AnyConnection, MultiBackend},
     failure::{Failure, Outcome, refused},
-    quotas,
     receipts::{self, ReceiptRow},
     schema::volumes,
     snapshots,
@@ -27,11 +26,9 @@ impl VolumeRepository for Store {
     fn insert(&self, volume: &Volume, receipt: Option<&Receipt>) -> Result<()> {
         let receipt = receipt.map(ReceiptRow::from);
         let row = VolumeRow::try_from(volume)?;
-        let quota = self.default_quota();
         self.write(move |connection| {
             receipts::keep(connection, receipt.as_ref())?;
-            insert(connection, &row)?;
-            quotas::check_volumes(connection, &row.organization_id, quota)
+            insert(connection, &row)
         })
     }
 
@@ -43,14 +40,12 @@ impl VolumeRepository for Store {
             Work::Capture { .. } | Work::EraseVolume { .. } | Work::ForgetSnapshot { .. } => None,
         };
         let task = TaskRow::try_from(task)?;
-        let quota = self.default_quota();
         self.write(move |connection| {
             receipts::keep(connection, receipt.as_ref())?;
             if let Some(snapshot) = source {
                 snapshots::hold(connection, snapshot)?;
             }
             insert(connection, &row)?;
-            quotas::check_volumes(connection, &row.organization_id, quota)?;
             tasks::insert(connection, &task)
         })
     }
@@ -108,6 +103,7 @@ impl VolumeRepository for Store {
         let row = VolumeRow::try_from(volume)?;
         self.write(move |connection| {
             tasks::end_unless_cancelled(connection, &lease, outcome, now)?;
+            tasks::note_losses(connection, &lease, row.losses.as_deref())?;
             replace(connection, &row)
         })
     }

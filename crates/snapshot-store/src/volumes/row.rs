@@ -7,7 +7,7 @@ use std::{
 
 use diesel::prelude::*;
 use snapshot_domain::{
-    Error, OrganizationId, Revision, SnapshotId, StoredVolume, Volume, VolumeId, VolumeLocation, VolumeState,
+    Error, Losses, OrganizationId, Revision, SnapshotId, StoredVolume, Volume, VolumeId, VolumeLocation, VolumeState,
 };
 
 use crate::{
@@ -35,6 +35,7 @@ pub(crate) struct VolumeRow {
     pub(super) copies: i64,
     pub(super) error_reason: Option<String>,
     pub(super) revision: i64,
+    pub(super) losses: Option<String>,
 }
 
 /// The state's column. A volume that is being copied is `available` there, with `copies` above 0.
@@ -74,6 +75,7 @@ impl TryFrom<&Volume> for VolumeRow {
             copies: i64::from(volume.copies()),
             error_reason,
             revision: number_column(WHAT, volume.revision().as_u64())?,
+            losses: volume.losses().map(Losses::to_string),
         })
     }
 }
@@ -96,6 +98,7 @@ impl TryFrom<VolumeRow> for Volume {
                 Some(path) => VolumeLocation::Registered(OsString::from_vec(path).into()),
             },
             base_snapshot: base_snapshot.transpose()?.map(SnapshotId::new),
+            losses: columns::losses(WHAT, row.losses.as_deref())?,
             created_at: columns::moment(WHAT, row.created_at)?,
             modified_at: columns::moment(WHAT, row.modified_at)?,
             state,

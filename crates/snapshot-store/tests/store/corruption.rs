@@ -93,6 +93,9 @@ fn a_snapshot_without_the_facts_of_its_state_is_corrupt() {
         "UPDATE snapshots SET volume_type = 'tape'",
         "UPDATE snapshots SET base_volume_id = x'00'",
         "UPDATE snapshots SET modified_at = 9223372036854775807",
+        "UPDATE snapshots SET health = 'melting'",
+        "UPDATE snapshots SET health = 'ok'",
+        "UPDATE snapshots SET verified_at = 0",
     ] {
         let stored = stored();
 
@@ -113,6 +116,7 @@ fn a_volume_without_the_facts_of_its_state_is_corrupt() {
         "UPDATE volumes SET copies = -1",
         "UPDATE volumes SET size_bytes = 0",
         "UPDATE volumes SET base_snapshot_id = x'00'",
+        "UPDATE volumes SET losses = 'many'",
     ] {
         let stored = stored();
 
@@ -133,6 +137,7 @@ fn a_task_without_the_facts_of_its_kind_and_state_is_corrupt() {
         "UPDATE tasks SET state = 'melting'",
         "UPDATE tasks SET lease_expires_at = 0",
         "UPDATE tasks SET epoch = -1",
+        "UPDATE tasks SET losses = '1:'",
         "UPDATE tasks SET done_bytes = -1",
         "UPDATE tasks SET request_id = x'00'",
     ] {
@@ -161,8 +166,8 @@ fn a_token_with_half_a_hash_is_corrupt() {
     let stored = stored();
 
     stored.damage(
-        "INSERT INTO tokens (id, account_id, name, hash, created_at) VALUES (x'00112233445566778899aabbccddeeff', \
-         x'00112233445566778899aabbccddeeff', 'half', x'00', 0)",
+        "INSERT INTO tokens VALUES (x'00112233445566778899aabbccddeeff', x'00112233445566778899aabbccddeeff', 'half', \
+         x'00', 0, NULL)",
     );
 
     assert!(is_corrupt(&TokenRepository::list(stored.store())));

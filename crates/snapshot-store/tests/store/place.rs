@@ -9,7 +9,7 @@ use std::{
 use diesel::{Connection, PgConnection, QueryableByName, RunQueryDsl, connection::SimpleConnection, sql_types::BigInt};
 use snapshot_domain::{
     ports::{
-        OrganizationRepository, PackRepository, QuotaRepository, ReceiptRepository, SnapshotRepository, TaskQueue,
+        CheckRepository, OrganizationRepository, PackRepository, ReceiptRepository, SnapshotRepository, TaskQueue,
         TokenRepository, VolumeRepository,
     },
     testing::contract::Ports,
@@ -196,7 +196,7 @@ impl<P: Sync> Ports for StoreIn<P> {
         &self.store
     }
 
-    fn quotas(&self) -> &dyn QuotaRepository {
+    fn checks(&self) -> &dyn CheckRepository {
         &self.store
     }
 }

@@ -1,6 +1,6 @@
 //! Reading the chunks of a page in few large reads.
 
-use super::{ReadBuffers, StoredCopy, lost, opener};
+use super::{ReadBuffers, StoredCopy, opener};
 use crate::PAGE_CHUNKS;
 use crate::blob::BlobError;
 use crate::codec::Expected;
@@ -37,7 +37,7 @@ type Sink<'a> = dyn FnMut(u64, &[u8]) -> io::Result<()> + 'a;
 
 impl StoredCopy {
     /// Gives those of a page's `chunks` that are not zero to `sink`, in order.
-    pub(super) fn read_chunks(
+    pub(crate) fn read_chunks(
         &self,
         page: u64,
         entries: &Page,
@@ -84,7 +84,8 @@ impl StoredCopy {
         let chunk_bytes = self.core.manifest.geometry.chunk_size.as_usize();
         let object = names::pack(first.location.pack);
         if first.location.length as usize > chunk_bytes + OVERHEAD_BYTES {
-            return Err(Flaw::Bytes("the chunk is longer than one can be").losing(first.span.clone(), &object));
+            let flaw = Flaw::Bytes("the chunk is longer than one can be");
+            return Err(self.damaged(first.expected.id, &first.location, flaw, first.span.clone()));
         }
         let start = first.stored().start;
         let len = usize::try_from(last.stored().end - start).expect("a run is a few mebibytes");
@@ -101,7 +102,7 @@ impl StoredCopy {
             }
             Err(error) => {
                 let Some(location) = self.moved(&error, &first.expected.id, &first.location)? else {
-                    return Err(lost(error, first.span.clone()));
+                    return Err(self.not_given(first.expected.id, &first.location, error, first.span.clone()));
                 };
                 let moved = Wanted {
                     span: first.span.clone(),
@@ -122,7 +123,7 @@ impl StoredCopy {
                     n if n == len => Ok(plain),
                     _ => Err(Flaw::Bytes("a chunk is shorter than its place")),
                 })
-                .map_err(|flaw| flaw.losing(wanted.span.clone(), &object))?;
+                .map_err(|flaw| self.damaged(wanted.expected.id, &wanted.location, flaw, wanted.span.clone()))?;
             sink(wanted.span.start, plain).map_err(VaultError::Sink)?;
         }
         Ok(())

@@ -1,8 +1,11 @@
 //! Reading a copy.
 
 mod chunks;
+mod damage;
+mod salvage;
 mod verifier;
 
+pub use salvage::Lost;
 pub use verifier::Verifier;
 
 use crate::blob::BlobError;
@@ -225,6 +228,11 @@ impl StoredCopy {
         &self.domain.core.keys
     }
 
+    /// The name of an index page, unless the page is all zero.
+    pub(crate) fn page_id(&self, page: u64) -> Option<ChunkId> {
+        Some(Expected::page(self.keys(), self.page_hash(page)?).id)
+    }
+
     pub(crate) fn page_hash(&self, page: u64) -> Option<ChunkHash> {
         self.core.manifest.pages.get(page)
     }
@@ -247,24 +255,26 @@ impl StoredCopy {
         let mut location = vault.index.locate(&[expected.id])?.pop().flatten().ok_or_else(|| {
             Flaw::Bytes("no pack holds this index page").losing(span.clone(), &format!("page {}", expected.id))
         })?;
-        let (object, record) = loop {
+        let record = loop {
             let object = names::pack(location.pack);
             if location.length as usize > MAX_PAGE_BYTES + OVERHEAD_BYTES {
-                return Err(Flaw::Bytes("the index page is longer than one can be").losing(span, &object));
+                let flaw = Flaw::Bytes("the index page is longer than one can be");
+                return Err(self.damaged(expected.id, &location, flaw, span));
             }
             let mut record = vec![0; location.length as usize];
             match vault.blobs.read(&object, u64::from(location.offset), &mut record) {
-                Ok(()) => break (object, record),
+                Ok(()) => break record,
                 Err(error) => match self.moved(&error, &expected.id, &location)? {
                     Some(elsewhere) => location = elsewhere,
-                    None => return Err(lost(error, span)),
+                    None => return Err(self.not_given(expected.id, &location, error, span)),
                 },
             }
         };
         let plain = opener(&mut buffers.opener)?
             .open(&self.domain.core.keys, &record, &expected, MAX_PAGE_BYTES)
             .and_then(|plain| page::decode(plain, self.core.manifest.geometry.chunks_in_page(page)));
-        let entries = Arc::new(plain.map_err(|flaw| flaw.losing(span, &object))?);
+        let entries = plain.map_err(|flaw| self.damaged(expected.id, &location, flaw, span))?;
+        let entries = Arc::new(entries);
         buffers.page = Some((hash, entries.clone()));
         Ok(entries)
     }
@@ -294,15 +304,6 @@ fn opener(slot: &mut Option<Opener>) -> Result<&mut Opener, VaultError> {
         Some(opener) => opener,
         none => none.insert(Opener::new()?),
     })
-}
-
-/// A pack that is gone or too short is damage; other failures of the store may pass.
-fn lost(error: BlobError, range: Range<u64>) -> VaultError {
-    match error {
-        BlobError::NotFound { key } => Flaw::Bytes("the pack is gone").losing(range, &key),
-        BlobError::Short { key } => Flaw::Bytes("the pack is cut off").losing(range, &key),
-        other => other.into(),
-    }
 }
 
 /// Copies what `plain`, which lies at `at`, has in common with `buffer`, which lies at `offset`.

@@ -130,7 +130,11 @@ impl Check<'_> {
 
     fn note_missing(&self, copy: &StoredCopy, mut missing: Missing) -> Result<(), VaultError> {
         let (domain, id) = (copy.domain_id(), copy.manifest_id());
-        if missing.is_empty() || !self.is_there(domain, id)? {
+        if missing.is_empty() {
+            return Ok(());
+        }
+        if !self.is_there(domain, id)? {
+            self.findings().copy_is_gone(domain, id);
             return Ok(());
         }
         missing.sort_unstable_by_key(|(_, range)| range.start);

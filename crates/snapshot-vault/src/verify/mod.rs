@@ -10,14 +10,18 @@
 
 mod copies;
 mod held;
+mod in_turn;
 mod objects;
 mod one_copy;
 mod pace;
 mod packs;
 mod report;
+mod seen;
+mod throttle;
 
+pub use in_turn::{CheckedCopy, CopyChecks};
 pub use pace::VerifyProgress;
-pub use report::{Damage, Loss, Verification};
+pub use report::{CopyOutcome, Damage, Loss, Verification};
 
 use crate::blob::BlobStore;
 use crate::error::VaultError;
@@ -95,7 +99,7 @@ pub fn verify_vault(
     progress: &(dyn Fn(VerifyProgress) + Sync),
 ) -> Result<Verification, VaultError> {
     let found = Arc::new(FoundChunks::default());
-    let vault = match Vault::open_read_only(blobs.clone(), master, found.clone()) {
+    let vault = match Vault::open_read_only(blobs.clone(), master, found.clone(), Arc::default()) {
         Ok(vault) => vault,
         Err(VaultError::Damaged { .. } | VaultError::UnsupportedVersion { .. }) => {
             return verify_stored(blobs, options, progress);
@@ -127,7 +131,7 @@ pub fn verify_copy(
     progress: &(dyn Fn(VerifyProgress) + Sync),
 ) -> Result<Verification, VaultError> {
     let found = Arc::new(FoundChunks::default());
-    let vault = Vault::open_read_only(blobs.clone(), master, found.clone())?;
+    let vault = Vault::open_read_only(blobs.clone(), master, found.clone(), Arc::default())?;
     let check = Check::new(blobs, options, progress);
     let mut manifests = list_copies(&*check.blobs)?;
     manifests.retain(|(_, id)| *id == copy);

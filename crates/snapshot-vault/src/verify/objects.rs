@@ -78,6 +78,7 @@ impl Check<'_> {
         id: ManifestId,
     ) -> Result<Option<StoredCopy>, VaultError> {
         let everything = 0..u64::MAX;
+        self.findings().copy(domain, id);
         let opened = match domains.domains.get(&domain) {
             Some(Ok(opened)) => opened.open_manifest(id),
             Some(Err(damage)) => {
@@ -91,6 +92,7 @@ impl Check<'_> {
             Ok(copy) => Ok(Some(copy)),
             Err(VaultError::ManifestNotFound(_)) => {
                 self.findings().checked.copies -= 1;
+                self.findings().copy_is_gone(domain, id);
                 Ok(None)
             }
             Err(error) => {

@@ -51,7 +51,7 @@ impl<'a> Pace<'a> {
 }
 
 /// How long `done` bytes take at this limit.
-fn due(done: u64, bytes_per_second: NonZero<u64>) -> Duration {
+pub(super) fn due(done: u64, bytes_per_second: NonZero<u64>) -> Duration {
     let nanos = u128::from(done) * 1_000_000_000 / u128::from(bytes_per_second.get());
     Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
 }

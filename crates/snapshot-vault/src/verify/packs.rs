@@ -25,7 +25,13 @@ pub(super) struct StoredPack {
 
 const MAX_RECORD_BYTES: usize = ChunkSize::MAX_BYTES as usize + OVERHEAD_BYTES;
 const CUT_OFF: Flaw = Flaw::Bytes("it is cut off");
-const UNREADABLE: Flaw = Flaw::Bytes("the disk does not give it back");
+const UNREADABLE: Flaw = Flaw::Bytes(super::report::UNREADABLE);
+
+impl StoredPack {
+    pub(super) const fn size_bytes(&self) -> u64 {
+        self.size_bytes
+    }
+}
 
 pub(super) fn list(blobs: &dyn BlobStore) -> Result<Vec<StoredPack>, VaultError> {
     let mut packs = Vec::new();

@@ -1,10 +1,12 @@
 //! What a verification found.
 
+use super::copies::NO_CHUNKS;
+use crate::catalog::SetAside;
 use crate::format::names;
 use crate::format::pack::FooterEntry;
 use crate::hash::ChunkId;
 use crate::id::{DomainId, ManifestId, PackId};
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::ops::Range;
 
 /// What a verification checked and found.
@@ -20,6 +22,21 @@ pub struct Verification {
     pub copies: u64,
     /// What is damaged; empty when all is well.
     pub damage: Vec<Damage>,
+    /// What the check came to for each copy, in the order of their names; nothing, when nothing was opened.
+    pub outcomes: Vec<(DomainId, ManifestId, CopyOutcome)>,
+    /// The chunks that are damaged, as far as their packs tell which they are.
+    pub set_aside: Vec<SetAside>,
+}
+
+/// What a check of a copy came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CopyOutcome {
+    /// All of it is as it was stored.
+    Whole,
+    /// Some of it is lost.
+    Damaged,
+    /// Some of it could not be read now, which may pass.
+    Undecided,
 }
 
 /// Something that is not as it was stored.
@@ -35,6 +52,16 @@ pub struct Damage {
     /// was opened.
     pub lost: Vec<Loss>,
 }
+
+impl Damage {
+    /// Whether it may be read another time: the disk did not give it back.
+    pub fn may_pass(&self) -> bool {
+        self.reason == UNREADABLE
+    }
+}
+
+/// What is wrong with an object, or a part of it, when reading it fails.
+pub(super) const UNREADABLE: &str = "the disk does not give it back";
 
 /// A part of a copy that can't be read any more.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,6 +84,8 @@ pub(super) struct Findings {
     damaged_ids: HashMap<ChunkId, usize>,
     /// Packs of which the footer tells nothing.
     unusable: HashSet<PackId>,
+    /// Copies that were looked at.
+    copies: BTreeSet<(DomainId, ManifestId)>,
 }
 
 impl Findings {
@@ -78,6 +107,13 @@ impl Findings {
     }
 
     pub(super) fn record(&mut self, pack: PackId, entry: &FooterEntry, reason: &'static str) {
+        if reason != UNREADABLE {
+            self.checked.set_aside.push(SetAside {
+                chunk: entry.id,
+                pack,
+                offset: entry.offset,
+            });
+        }
         let start = u64::from(entry.offset);
         self.damaged_records.insert((pack, entry.offset));
         self.damaged_ids.insert(entry.id, self.checked.damage.len());
@@ -93,6 +129,44 @@ impl Findings {
     pub(super) fn pack(&mut self, pack: PackId, reason: &'static str) {
         self.unusable.insert(pack);
         self.object(names::pack(pack).as_str(), reason);
+    }
+
+    /// Whether the footer of some pack could not be read now: what no other pack holds may lie there.
+    pub(super) fn has_unreadable_packs(&self) -> bool {
+        let mut unreadable = self.checked.damage.iter().filter(|damage| damage.may_pass());
+        unreadable.any(|damage| damage.place.is_none() && damage.object.starts_with(names::PACKS))
+    }
+
+    /// Notes that a copy is looked at.
+    pub(super) fn copy(&mut self, domain: DomainId, copy: ManifestId) {
+        self.copies.insert((domain, copy));
+    }
+
+    /// Notes that a copy was deleted meanwhile.
+    pub(super) fn copy_is_gone(&mut self, domain: DomainId, copy: ManifestId) {
+        self.copies.remove(&(domain, copy));
+    }
+
+    fn outcomes(&self) -> Vec<(DomainId, ManifestId, CopyOutcome)> {
+        let has_unreadable_packs = self.has_unreadable_packs();
+        let mut outcomes: BTreeMap<_, _> = self.copies.iter().map(|copy| (*copy, CopyOutcome::Whole)).collect();
+        for damage in &self.checked.damage {
+            let may_pass = damage.may_pass() || (damage.reason == NO_CHUNKS && has_unreadable_packs);
+            for loss in &damage.lost {
+                let Some(outcome) = outcomes.get_mut(&(loss.domain, loss.copy)) else {
+                    continue;
+                };
+                if !may_pass {
+                    *outcome = CopyOutcome::Damaged;
+                } else if *outcome == CopyOutcome::Whole {
+                    *outcome = CopyOutcome::Undecided;
+                }
+            }
+        }
+        outcomes
+            .into_iter()
+            .map(|((domain, copy), outcome)| (domain, copy, outcome))
+            .collect()
     }
 
     pub(super) fn is_usable(&self, pack: PackId) -> bool {
@@ -120,6 +194,8 @@ impl Findings {
     }
 
     pub(super) fn finish(mut self) -> Verification {
+        self.checked.outcomes = self.outcomes();
+        self.checked.set_aside.sort_unstable();
         self.checked.damage.sort_by(|a, b| {
             let key = |damage: &Damage| damage.place.as_ref().map(|place| place.start);
             a.object.cmp(&b.object).then_with(|| key(a).cmp(&key(b)))

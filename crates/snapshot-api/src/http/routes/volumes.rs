@@ -6,7 +6,7 @@ use actix_web::{
     web::{Data, Payload},
 };
 use snapshot_domain::{
-    Caller, Error, RequestId, Result as DomainResult, Scope, Task, Volume, VolumeChanges, VolumeType,
+    Caller, Error, RequestId, RestoreMode, Result as DomainResult, Scope, Task, Volume, VolumeChanges, VolumeType,
     ports::{Slice, VolumeCursor, VolumeQuery},
     use_case::{Begun, CreateVolume, RestoreVolume, Tracked},
 };
@@ -28,7 +28,8 @@ use crate::http::{
 pub(super) async fn create(api: Data<Api>, request: HttpRequest, payload: Payload) -> Result<HttpResponse, ApiError> {
     let caller = identify(&api, &request).await?;
     let generation = Generation::of(&api, &request);
-    let command = creation(json::object(&api, &request, payload).await?, &generation)?;
+    let query = Fields::of_query(request.query_string())?;
+    let command = creation(query, json::object(&api, &request, payload).await?, &generation)?;
     let request_id = request_id::of(&request);
     let (item, task) = on_pool(move || command.act(&api, &caller, request_id)).await?;
     let location = generation.path(&format!("/volumes/{}", item.id()));
@@ -94,7 +95,7 @@ impl Creation {
     }
 }
 
-fn creation(mut fields: Fields, generation: &Generation) -> Result<Creation, ApiError> {
+fn creation(mut query: Fields, mut fields: Fields, generation: &Generation) -> Result<Creation, ApiError> {
     let name = fields.required("name", field::name);
     let organization = generation.required_owner(&mut fields);
     let volume_type = fields.optional("volume_type", field::volume_type);
@@ -109,6 +110,11 @@ fn creation(mut fields: Fields, generation: &Generation) -> Result<Creation, Api
         }
         (true, false) | (false, true) => {}
     }
+    let salvage = query.optional("salvage", field::flag);
+    if salvage == Some(Some(true)) && fields.sent("base_snapshot").is_none() {
+        query.blame("salvage", "only a volume with a base_snapshot can be salvaged");
+    }
+    fields.also(query, "salvage");
     let command = (|| {
         let (name, organization) = (name?, organization?);
         let volume_type = volume_type?.unwrap_or(VolumeType::LocalSsd);
@@ -125,6 +131,11 @@ fn creation(mut fields: Fields, generation: &Generation) -> Result<Creation, Api
                 name,
                 organization,
                 snapshot,
+                mode: if salvage?.unwrap_or(false) {
+                    RestoreMode::Salvage
+                } else {
+                    RestoreMode::Whole
+                },
                 volume_type,
                 tags,
             })),

@@ -15,9 +15,9 @@
 pub mod access;
 pub mod adoptions;
 pub mod captures;
+pub mod checks;
 pub mod leases;
 pub mod packs;
-pub mod quotas;
 pub mod receipts;
 pub mod restores;
 pub mod snapshot_lists;
@@ -30,7 +30,7 @@ mod world;
 use std::io::Write;
 
 use crate::ports::{
-    OrganizationRepository, PackRepository, QuotaRepository, ReceiptRepository, SnapshotRepository, TaskQueue,
+    CheckRepository, OrganizationRepository, PackRepository, ReceiptRepository, SnapshotRepository, TaskQueue,
     TokenRepository, VolumeRepository,
 };
 
@@ -48,10 +48,10 @@ pub trait Ports: Sync {
     fn tasks(&self) -> &dyn TaskQueue;
     /// Packs.
     fn packs(&self) -> &dyn PackRepository;
-    /// Quotas.
-    fn quotas(&self) -> &dyn QuotaRepository;
     /// Receipts.
     fn receipts(&self) -> &dyn ReceiptRepository;
+    /// Results of checks.
+    fn checks(&self) -> &dyn CheckRepository;
 }
 
 /// Runs one rule against a store, or says loudly that there is none.
@@ -100,6 +100,20 @@ macro_rules! repository_contract {
                     leaves_a_snapshot_as_it_is_that_is_adopted_again,
                     lets_an_adopted_snapshot_be_changed_and_deleted_like_any_other,
                 }
+                checks {
+                    knows_nothing_of_a_snapshots_bytes_before_the_first_check,
+                    keeps_what_a_check_found,
+                    changes_nothing_of_a_snapshot_by_a_check_but_its_health,
+                    keeps_the_health_of_a_snapshot_that_is_changed,
+                    records_checks_and_changes_at_once_without_losing_any,
+                    says_nothing_by_a_check_that_could_not_decide,
+                    ignores_a_check_that_began_before_the_last_one,
+                    checks_only_what_is_there_and_available,
+                    lists_what_was_never_checked_before_what_was_checked_longest_ago,
+                    lists_what_is_due_part_by_part,
+                    lists_only_what_was_checked_before_a_moment,
+                    lists_only_the_damaged_when_asked_for_them,
+                }
                 packs {
                     keeps_a_pack_as_it_was_recorded,
                     records_the_same_pack_only_once,
@@ -128,23 +142,6 @@ macro_rules! repository_contract {
                     keeps_a_receipt_together_with_the_volume_it_tells_of,
                     keeps_a_receipt_together_with_the_restore_it_tells_of,
                     lets_only_one_of_many_racing_requests_under_one_key_make_something,
-                }
-                quotas {
-                    shows_no_quota_and_no_use_at_first,
-                    keeps_a_quota_as_it_was_set,
-                    knows_no_quota_of_an_organization_that_is_not_there,
-                    refuses_a_snapshot_beyond_the_quota_and_leaves_nothing_of_it,
-                    gives_a_failed_cancelled_or_deleted_snapshot_back,
-                    refuses_bytes_of_volumes_beyond_the_quota,
-                    gives_the_bytes_of_a_failed_or_deleted_volume_back,
-                    moves_a_transferred_snapshot_from_quota_to_quota,
-                    changes_what_is_there_beyond_a_quota_that_was_lowered,
-                    adopts_snapshots_beyond_the_quota,
-                    never_exceeds_a_quota_when_many_race,
-                    passes_over_tasks_beyond_the_quota_and_gives_out_those_of_others,
-                    gives_out_what_waited_when_a_running_task_ended_or_was_put_back,
-                    gives_out_called_off_and_expired_tasks_beyond_the_quota,
-                    never_gives_out_more_tasks_than_the_quota_to_racing_claims,
                 }
                 snapshot_lists {
                     lists_snapshots_oldest_first_with_ties_by_id,
@@ -241,6 +238,8 @@ macro_rules! repository_contract {
                     refuses_a_restore_into_a_volume_whose_id_is_taken,
                     ends_a_restore_that_went_well,
                     ends_a_restore_that_failed,
+                    keeps_what_a_salvage_could_not_bring_back,
+                    keeps_that_a_restore_is_a_salvage,
                     ends_a_restore_only_once,
                     does_not_end_a_restore_over_a_rename,
                     does_not_let_a_worker_end_a_restore_that_somebody_else_took,

@@ -8,9 +8,9 @@ use super::{
     },
 };
 use crate::{
-    Lease, Resource, Result, Snapshot, Task, TaskId, TaskOutcome, TaskState, TaskStateName, Volume, VolumeChanges,
-    VolumeEvent, Work,
-    testing::{a_restore, a_snapshot, a_task, a_volume, an_instance, moment, name},
+    Lease, Losses, Resource, RestoreMode, Result, Snapshot, Task, TaskId, TaskOutcome, TaskState, TaskStateName,
+    Volume, VolumeChanges, VolumeEvent, Work,
+    testing::{a_restore, a_salvage, a_snapshot, a_task, a_volume, an_instance, moment, name, some_losses},
 };
 
 /// The volume and the task that fills it are there together, as they were given.
@@ -97,6 +97,49 @@ pub fn ends_a_restore_that_failed(ports: &dyn Ports) {
     assert_eq!(world.reread(&failed), failed);
     assert_eq!(task.state(), &TaskState::Failed);
     assert_eq!(task.ended_at(), Some(moment(77)));
+}
+
+/// What is lost stands on the volume and on the task, also when nothing is.
+pub fn keeps_what_a_salvage_could_not_bring_back(ports: &dyn Ports) {
+    let world = World::new(ports);
+    for losses in [some_losses(), Losses::default()] {
+        let restoring = a_running_restore(&world);
+        let lease = world.claim(restoring.task.id()).lease();
+        let salvaged = volume_after(&restoring.volume, VolumeEvent::SalvageCommitted(losses.clone()));
+
+        ports
+            .volumes()
+            .finish_restore(&lease, &salvaged, TaskOutcome::Succeeded, moment(77))
+            .unwrap();
+
+        assert_eq!(world.reread(&salvaged), salvaged);
+        assert_eq!(world.reread(&salvaged).losses(), Some(&losses));
+        assert_eq!(ports.tasks().get(restoring.task.id()).unwrap().losses(), Some(&losses));
+    }
+}
+
+/// Whoever takes the task up knows that damage is no reason to fail, also when another worker had it before.
+pub fn keeps_that_a_restore_is_a_salvage(ports: &dyn Ports) {
+    let world = World::new(ports);
+    let snapshot = world.available(&world.volume(), a_snapshot(world.organization));
+    let volume = a_volume(world.organization).restoring(snapshot.id()).build();
+    let task = a_salvage(&volume, &snapshot).build();
+    ports.volumes().begin_restore(&volume, &task, None).unwrap();
+
+    let first = world.claim(task.id());
+    ports.tasks().put_back(&first.lease()).unwrap();
+    let second = world.claim(task.id());
+
+    for claimed in [first, second] {
+        assert_eq!(claimed.work(), task.work());
+        assert!(matches!(
+            claimed.work(),
+            Work::Restore {
+                mode: RestoreMode::Salvage,
+                ..
+            }
+        ));
+    }
 }
 
 /// A restore ends once; the second end is nobody's.

@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     Resource, Task, Volume, VolumeChanges, VolumeEvent, VolumeSize, Work,
-    testing::{a_snapshot, a_task, a_volume, moment, name, tags},
+    testing::{a_snapshot, a_task, a_volume, moment, name, some_losses, tags},
 };
 
 /// All that was stored comes back, to the microsecond, the last character and the last byte.
@@ -62,6 +62,7 @@ pub fn keeps_every_state_of_a_volume(ports: &dyn Ports) {
     let mut written = world.volume();
     let snapshot = world.available(&written, a_snapshot(world.organization));
     let mut whole = world.restore(&snapshot).volume;
+    let mut salvaged = world.restore(&snapshot).volume;
     let mut broken = world.restore(&snapshot).volume;
     let step = |volume: &mut Volume, event| {
         volume.apply(event, moment(9)).unwrap();
@@ -74,6 +75,8 @@ pub fn keeps_every_state_of_a_volume(ports: &dyn Ports) {
     step(&mut written, VolumeEvent::WriteBegun);
     step(&mut written, VolumeEvent::WriteAbandoned);
     step(&mut whole, VolumeEvent::RestoreCommitted);
+    step(&mut salvaged, VolumeEvent::SalvageCommitted(some_losses()));
+    step(&mut salvaged, VolumeEvent::WriteBegun);
     step(&mut broken, VolumeEvent::RestoreFailed { reason });
 }
 

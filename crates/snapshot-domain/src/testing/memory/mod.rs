@@ -1,8 +1,8 @@
 //! All repositories in memory: for tests of what calls them.
 
 mod access;
+mod checks;
 mod packs;
-mod quotas;
 mod receipts;
 mod snapshots;
 mod tasks;
@@ -16,10 +16,10 @@ use std::{
 use self::packs::ListedPack;
 use super::contract::Ports;
 use crate::{
-    AccountId, DamagedChunk, Error, Organization, OrganizationId, OwnQuota, PackId, Receipt, ReceiptId, Resource,
-    Result, Snapshot, SnapshotId, Task, TaskId, TokenId, TokenRecord, Volume, VolumeId,
+    AccountId, DamagedChunk, Error, Organization, OrganizationId, PackId, Receipt, ReceiptId, Resource, Result,
+    Snapshot, SnapshotId, Task, TaskId, Timestamp, TokenId, TokenRecord, Volume, VolumeId,
     ports::{
-        OrganizationRepository, PackRepository, QuotaRepository, ReceiptRepository, Slice, SnapshotRepository,
+        CheckRepository, OrganizationRepository, PackRepository, ReceiptRepository, Slice, SnapshotRepository,
         TaskQueue, TokenRepository, VolumeRepository,
     },
 };
@@ -38,11 +38,11 @@ struct Tables {
     tokens: HashMap<TokenId, TokenRecord>,
     volumes: HashMap<VolumeId, Volume>,
     snapshots: HashMap<SnapshotId, Snapshot>,
+    checked_at: HashMap<SnapshotId, Timestamp>,
     tasks: HashMap<TaskId, Task>,
     packs: BTreeMap<PackId, ListedPack>,
     damaged_chunks: BTreeSet<DamagedChunk>,
     receipts: HashMap<ReceiptId, Receipt>,
-    quotas: HashMap<OrganizationId, OwnQuota>,
 }
 
 impl InMemoryStore {
@@ -107,7 +107,7 @@ impl Ports for InMemoryStore {
         self
     }
 
-    fn quotas(&self) -> &dyn QuotaRepository {
+    fn checks(&self) -> &dyn CheckRepository {
         self
     }
 }

@@ -1,4 +1,4 @@
-use super::{InMemoryStore, Tables, slice_of};
+use super::{InMemoryStore, Tables, checks::with_health, slice_of};
 use crate::{
     Error, Lease, OrganizationId, ReadableSnapshot, Receipt, Resource, Result, Scope, Snapshot, SnapshotId, Task,
     TaskOutcome, Timestamp, Volume, VolumeId, VolumeState, Work,
@@ -20,7 +20,6 @@ impl SnapshotRepository for InMemoryStore {
                 resource: Resource::Volume,
             });
         }
-        tables.check_snapshot_quota(snapshot.organization())?;
         tables.count_copies(volume.id(), |copies| copies + 1);
         tables.snapshots.insert(snapshot.id(), snapshot.clone());
         tables.add_task(task);
@@ -71,12 +70,7 @@ impl SnapshotRepository for InMemoryStore {
 
     fn update(&self, snapshot: &Snapshot) -> Result<()> {
         let mut tables = self.lock();
-        tables.check_is_next_snapshot(snapshot)?;
-        let owner = tables.snapshots.get(&snapshot.id()).map(Snapshot::organization);
-        if owner != Some(snapshot.organization()) {
-            tables.check_snapshot_quota(snapshot.organization())?;
-        }
-        tables.snapshots.insert(snapshot.id(), snapshot.clone());
+        tables.replace_snapshot(snapshot)?;
         Ok(())
     }
 
@@ -87,7 +81,7 @@ impl SnapshotRepository for InMemoryStore {
         task.finish(lease, outcome, now)?;
         tables.tasks.insert(task.id(), task);
         tables.count_copies(snapshot.base_volume().id, |copies| copies.saturating_sub(1));
-        tables.snapshots.insert(snapshot.id(), snapshot.clone());
+        tables.replace_snapshot(snapshot)?;
         Ok(())
     }
 
@@ -102,6 +96,7 @@ impl SnapshotRepository for InMemoryStore {
         }
         tables.count_copies(snapshot.base_volume().id, |copies| copies.saturating_sub(1));
         tables.snapshots.remove(&snapshot.id());
+        tables.checked_at.remove(&snapshot.id());
         Ok(())
     }
 
@@ -110,6 +105,7 @@ impl SnapshotRepository for InMemoryStore {
         tables.check_is_current_snapshot(snapshot)?;
         tables.check_task_is_new(forget)?;
         tables.snapshots.remove(&snapshot.id());
+        tables.checked_at.remove(&snapshot.id());
         tables.add_task(forget);
         Ok(())
     }
@@ -134,6 +130,15 @@ impl Tables {
                 id: snapshot.id().as_uuid(),
             });
         }
+        Ok(())
+    }
+
+    /// Replaces a snapshot by its next revision. What is known of its bytes stays.
+    fn replace_snapshot(&mut self, snapshot: &Snapshot) -> Result<()> {
+        self.check_is_next_snapshot(snapshot)?;
+        let health = self.snapshots.get(&snapshot.id()).map(Snapshot::health);
+        let next = with_health(snapshot, health.unwrap_or_default());
+        self.snapshots.insert(snapshot.id(), next);
         Ok(())
     }
 

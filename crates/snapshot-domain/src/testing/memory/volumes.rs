@@ -10,7 +10,6 @@ impl VolumeRepository for InMemoryStore {
         let mut tables = self.lock();
         tables.check_receipt_is_new(receipt)?;
         tables.check_volume_is_new(volume)?;
-        tables.check_volume_quota(volume.organization(), volume.size().as_bytes())?;
         tables.volumes.insert(volume.id(), volume.clone());
         tables.add_receipt(receipt);
         Ok(())
@@ -29,7 +28,6 @@ impl VolumeRepository for InMemoryStore {
                 id: source.snapshot.as_uuid(),
             });
         }
-        tables.check_volume_quota(volume.organization(), volume.size().as_bytes())?;
         tables.volumes.insert(volume.id(), volume.clone());
         tables.add_task(task);
         tables.add_receipt(receipt);
@@ -75,6 +73,7 @@ impl VolumeRepository for InMemoryStore {
         let mut task = tables.task_not_called_off(lease)?;
         tables.check_is_next_volume(volume)?;
         task.finish(lease, outcome, now)?;
+        task.note_losses(volume.losses().cloned());
         tables.tasks.insert(task.id(), task);
         tables.volumes.insert(volume.id(), volume.clone());
         Ok(())
@@ -148,6 +147,7 @@ fn in_state(volume: &Volume, state: VolumeState) -> Volume {
         volume_type: volume.volume_type(),
         location: volume.location().clone(),
         base_snapshot: volume.base_snapshot(),
+        losses: volume.losses().cloned(),
         created_at: volume.created_at(),
         modified_at: volume.modified_at(),
         state,

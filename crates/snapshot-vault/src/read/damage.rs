@@ -1,0 +1,41 @@
+//! What a reader does about damage that it meets.
+
+use super::StoredCopy;
+use crate::blob::BlobError;
+use crate::catalog::SetAside;
+use crate::error::VaultError;
+use crate::format::{Flaw, names};
+use crate::hash::ChunkId;
+use crate::index::Location;
+use std::ops::Range;
+
+impl StoredCopy {
+    /// The error for a record that is not what was stored at its place. The record is set aside.
+    pub(super) fn damaged(&self, id: ChunkId, place: &Location, flaw: Flaw, range: Range<u64>) -> VaultError {
+        // What a later program wrote is no damage: it reads it.
+        if let Flaw::Bytes(_) = flaw {
+            self.domain.vault.met_damage(SetAside {
+                chunk: id,
+                pack: place.pack,
+                offset: place.offset,
+            });
+        }
+        flaw.losing(range, &names::pack(place.pack))
+    }
+
+    /// The error for a record that the store does not give. A pack that is gone or too short is damage; other failures of
+    /// the store may pass.
+    pub(super) fn not_given(&self, id: ChunkId, place: &Location, error: BlobError, range: Range<u64>) -> VaultError {
+        let flaw = match error {
+            BlobError::NotFound { .. } => Flaw::Bytes("the pack is gone"),
+            BlobError::Short { .. } => Flaw::Bytes("the pack is cut off"),
+            other => return other.into(),
+        };
+        // Where even the vault's description is gone, the store as a whole is away, and no pack is lost.
+        match self.domain.vault.blobs.size(&names::config()) {
+            Ok(_) => self.damaged(id, place, flaw, range),
+            Err(BlobError::NotFound { .. }) => VaultError::NotAVault,
+            Err(error) => error.into(),
+        }
+    }
+}
