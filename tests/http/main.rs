@@ -15,6 +15,7 @@ mod limits;
 mod list;
 mod many_clients;
 mod postgres;
+mod quotas;
 mod roles;
 mod samples;
 mod service;

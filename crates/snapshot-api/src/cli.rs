@@ -12,7 +12,7 @@ use clap::{
     builder::{PossibleValuesParser, TypedValueParser},
     value_parser,
 };
-use snapshot_domain::{Name, Role};
+use snapshot_domain::{Limit, Name, Role};
 use uuid::Uuid;
 
 use crate::expiry::Expiry;
@@ -105,6 +105,39 @@ pub(crate) enum OrganizationCommand {
     },
     /// List all organizations
     List,
+    /// Show how much an organization may have and has, and change it
+    Quota(QuotaCommand),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct QuotaCommand {
+    /// The organization's id
+    pub(crate) organization: Uuid,
+    /// How many snapshots it may have: a number, unlimited, or default for what the settings say
+    #[arg(long, value_name = "LIMIT", value_parser = OwnLimit::parse)]
+    pub(crate) snapshots: Option<OwnLimit>,
+    /// How many bytes all its volumes may have together (500K, 100M, 1G are powers of 1024), unlimited, or default
+    #[arg(long, value_name = "LIMIT", value_parser = OwnLimit::parse)]
+    pub(crate) volume_bytes: Option<OwnLimit>,
+    /// How many copies and restores may run for it at once; others wait. A number, unlimited, or default
+    #[arg(long, value_name = "LIMIT", value_parser = OwnLimit::parse)]
+    pub(crate) tasks: Option<OwnLimit>,
+}
+
+/// What is set for one organization: a limit, or nothing, so that the default holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct OwnLimit(pub(crate) Option<Limit>);
+
+impl OwnLimit {
+    fn parse(raw: &str) -> Result<Self, String> {
+        match raw {
+            "default" => Ok(Self(None)),
+            "unlimited" | "none" | "0" => Ok(Self(Some(Limit::Unlimited))),
+            number => bytes(number)
+                .map(|number| Self(Some(Limit::AtMost(number))))
+                .map_err(|_| "write a number (or 500K, 100M, 1G), unlimited, or default".to_owned()),
+        }
+    }
 }
 
 #[derive(Debug, Subcommand)]
@@ -222,6 +255,22 @@ mod tests {
         assert_eq!(role_of(&[]), Some(Role::Operator));
         assert_eq!(role_of(&["--role", "backup"]), Some(Role::Backup));
         assert_eq!(role_of(&["--role", "root"]), None);
+    }
+
+    #[test]
+    fn a_limit_is_a_number_or_none_or_the_default() {
+        let check = |raw: &str, expected: Option<Option<u64>>| {
+            let limit = OwnLimit::parse(raw).ok();
+            assert_eq!(limit.map(|limit| limit.0.map(Limit::as_number)), expected, "{raw:?}");
+        };
+
+        check("7", Some(Some(7)));
+        check("2G", Some(Some(2 << 30)));
+        check("0", Some(Some(0)));
+        check("unlimited", Some(Some(0)));
+        check("default", Some(None));
+        check("many", None);
+        check("-1", None);
     }
 
     #[test]

@@ -4,21 +4,22 @@ use std::{
     fs::File,
     io::{self, BufReader, Write as _},
     path::Path,
+    sync::Arc,
 };
 
 use anyhow::Context as _;
 use serde_json::{Value, json};
 use snapshot_domain::{
-    Name, Organization, OrganizationId, TokenId, TokenRecord, VolumeId,
+    Limit, Name, Organization, OrganizationId, OwnQuota, QuotaStatus, TokenId, TokenRecord, VolumeId,
     ports::{Clock as _, IdSource as _, VolumeRepository},
-    use_case::{CreateToken, RegisterVolume},
+    use_case::{CreateToken, QuotaService, RegisterVolume},
 };
 use snapshot_mover::measure;
 use snapshot_store::Store;
 use snapshot_vault::{ChunkSize, digest_reader};
 
 use crate::{
-    cli::{Digest, OrganizationCommand, Output, TokenCommand, VolumeCommand},
+    cli::{Digest, OrganizationCommand, Output, OwnLimit, QuotaCommand, TokenCommand, VolumeCommand},
     data_folder::DataFolder,
     environment::{RandomIds, SystemClock},
     health,
@@ -126,8 +127,10 @@ fn ids(token: &TokenRecord) -> Vec<String> {
 }
 
 pub(crate) fn organization(settings: &Settings, command: OrganizationCommand, output: Output) -> anyhow::Result<()> {
-    let access = startup::access(&open(settings)?);
+    let store = open(settings)?;
+    let access = startup::access(&store);
     let report = match command {
+        OrganizationCommand::Quota(command) => quota(&QuotaService::new(Arc::new(store)), &command)?,
         OrganizationCommand::Create { name } => {
             let made = access.create_organization(name)?;
             Report {
@@ -144,6 +147,42 @@ pub(crate) fn organization(settings: &Settings, command: OrganizationCommand, ou
         }
     };
     report.print(output)
+}
+
+/// Changes what is asked for, and shows what holds afterwards.
+fn quota(quotas: &QuotaService, command: &QuotaCommand) -> anyhow::Result<Report> {
+    let organization = OrganizationId::new(command.organization);
+    let before = quotas.get(organization)?;
+    let chosen = |own: Option<Limit>, asked: Option<OwnLimit>| asked.map_or(own, |OwnLimit(limit)| limit);
+    let own = OwnQuota {
+        snapshots: chosen(before.own.snapshots, command.snapshots),
+        volume_bytes: chosen(before.own.volume_bytes, command.volume_bytes),
+        tasks: chosen(before.own.tasks, command.tasks),
+    };
+    let status = if own == before.own {
+        before
+    } else {
+        quotas.set(organization, &own)?
+    };
+    let QuotaStatus { own, quota, used, .. } = status;
+    let rows = [
+        ("snapshots", own.snapshots, quota.snapshots, used.snapshots),
+        ("volume_bytes", own.volume_bytes, quota.volume_bytes, used.volume_bytes),
+        ("tasks", own.tasks, quota.tasks, used.tasks),
+    ];
+    let mut object = json!({"organization": organization.to_string()});
+    for (what, own, limit, used) in rows {
+        let most = Some(limit.as_number()).filter(|most| *most > 0);
+        object[what] = json!({"used": used, "at_most": most, "is_default": own.is_none()});
+    }
+    let line = |(what, own, limit, used): (&str, Option<Limit>, Limit, u64)| {
+        let origin = if own.is_none() { " (default)" } else { "" };
+        format!("{what:<12}  {used} used of {limit}{origin}")
+    };
+    Ok(Report {
+        lines: rows.map(line).to_vec(),
+        object: json!({"quota": object}),
+    })
 }
 
 fn organization_line(organization: &Organization) -> String {

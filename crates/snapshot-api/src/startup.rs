@@ -86,6 +86,7 @@ fn bootstrap(settings: &Settings, store: &Store, url: &str) -> anyhow::Result<()
 pub(crate) fn open_store(settings: &Settings, folder: &DataFolder) -> anyhow::Result<Store> {
     let options = StoreOptions {
         connections: settings.database.connections,
+        default_quota: settings.quotas,
         ..StoreOptions::default()
     };
     let store = match &settings.database.url {

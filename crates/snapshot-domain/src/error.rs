@@ -5,7 +5,7 @@ use std::fmt;
 use thiserror::Error as ThisError;
 use uuid::Uuid;
 
-use crate::{Right, Role};
+use crate::{QuotaResource, Right, Role};
 
 /// The result of everything that a use case or a port does.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -31,6 +31,12 @@ pub enum Error {
         role: Role,
         /// What the call needs.
         right: Right,
+    },
+    /// The organization has as much of it as it may.
+    #[error("the quota of {resource} is used up")]
+    QuotaExceeded {
+        /// Of what.
+        resource: QuotaResource,
     },
     /// The resource is in a state that does not take this operation.
     #[error("{reason}")]

@@ -67,6 +67,7 @@ mod losses;
 mod name;
 mod pack;
 pub mod ports;
+mod quota;
 mod receipt;
 mod revision;
 mod role;
@@ -93,6 +94,7 @@ pub use ids::{
 pub use losses::{InvalidLosses, LossCollector, Losses};
 pub use name::{InvalidName, Name};
 pub use pack::{DamagedChunk, Distrusted, Pack, PackStanding};
+pub use quota::{Limit, OwnQuota, Quota, QuotaResource, QuotaStatus, QuotaUse};
 pub use receipt::{Fingerprint, IdempotencyKey, InvalidKey, KeyedRequest, Receipt, ReceiptId};
 pub use revision::{Revision, RevisionCondition};
 pub use role::{Right, Role};

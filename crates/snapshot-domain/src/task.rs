@@ -85,6 +85,15 @@ pub enum RestoreMode {
 }
 
 impl Work {
+    /// Whether the work counts as one of the tasks that its organization may have running: copies and restores do, removals
+    /// are short.
+    pub const fn counts_against_quota(&self) -> bool {
+        match self {
+            Self::Capture { .. } | Self::Restore { .. } => true,
+            Self::EraseVolume { .. } | Self::ForgetSnapshot { .. } => false,
+        }
+    }
+
     /// The kind of work as the database and the log call it.
     pub const fn kind(&self) -> &'static str {
         match self {

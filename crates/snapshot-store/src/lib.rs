@@ -54,6 +54,7 @@ mod migrate;
 mod organizations;
 mod packs;
 mod pool;
+mod quotas;
 mod receipts;
 mod schema;
 mod snapshots;

@@ -131,6 +131,8 @@ table! {
     volume_totals (organization_id) {
         organization_id -> Binary,
         total -> BigInt,
+        held_bytes -> BigInt,
+        at_most_bytes -> Nullable<BigInt>,
     }
 }
 
@@ -138,7 +140,18 @@ table! {
     snapshot_totals (organization_id) {
         organization_id -> Binary,
         total -> BigInt,
+        held -> BigInt,
+        at_most -> Nullable<BigInt>,
+    }
+}
+
+table! {
+    task_totals (organization_id) {
+        organization_id -> Binary,
+        running -> BigInt,
+        at_most -> Nullable<BigInt>,
     }
 }
 
 diesel::allow_tables_to_appear_in_same_query!(tokens, account_organizations);
+diesel::allow_tables_to_appear_in_same_query!(tasks, task_totals);

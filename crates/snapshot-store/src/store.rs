@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use diesel::prelude::*;
-use snapshot_domain::{Error, Result};
+use snapshot_domain::{Error, Quota, Result};
 use thiserror::Error as ThisError;
 
 use crate::{
@@ -41,6 +41,8 @@ pub struct StoreOptions {
     pub queued_writes: usize,
     /// How long to wait while another process writes to the file. Only for SQLite.
     pub lock_timeout: Duration,
+    /// What an organization may have for which nothing else is set.
+    pub default_quota: Quota,
 }
 
 impl Default for StoreOptions {
@@ -50,6 +52,7 @@ impl Default for StoreOptions {
             connection_timeout: Duration::from_secs(3),
             queued_writes: 4096,
             lock_timeout: Duration::from_secs(30),
+            default_quota: Quota::default(),
         }
     }
 }
@@ -131,6 +134,10 @@ impl Store {
     /// for a local file, false for a server that has to be asked.
     pub fn reads_are_short(&self) -> bool {
         self.0.writer.is_some()
+    }
+
+    pub(crate) fn default_quota(&self) -> Quota {
+        self.0.options.default_quota
     }
 
     /// Runs queries that only read.

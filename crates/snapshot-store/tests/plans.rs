@@ -227,8 +227,11 @@ fn the_next_task_is_found_among_the_unfinished_ones() {
             "SCAN tasks USING INDEX tasks_unfinished",
             "CORRELATED SCALAR SUBQUERY 1",
             "SEARCH restores USING INDEX tasks_unfinished_of_snapshot (snapshot_id=?)",
+            "CORRELATED SCALAR SUBQUERY 2",
+            "SEARCH task_totals USING PRIMARY KEY (organization_id=?)",
             "SEARCH tasks USING PRIMARY KEY (id=?)",
             "SEARCH tasks USING PRIMARY KEY (id=?)",
+            "SEARCH task_totals USING PRIMARY KEY (organization_id=?)",
         ]
     );
 }

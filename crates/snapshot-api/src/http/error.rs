@@ -188,7 +188,7 @@ impl ResponseError for ApiError {
 const fn domain_status(error: &Error) -> StatusCode {
     match error {
         Error::NotFound { .. } => StatusCode::NOT_FOUND,
-        Error::NotAllowed | Error::RightMissing { .. } => StatusCode::FORBIDDEN,
+        Error::NotAllowed | Error::RightMissing { .. } | Error::QuotaExceeded { .. } => StatusCode::FORBIDDEN,
         Error::Conflict { .. }
         | Error::Stale { .. }
         | Error::AlreadyExists { .. }
@@ -210,6 +210,7 @@ const fn retry_after_seconds(error: &Error) -> Option<u32> {
         Error::NotFound { .. }
         | Error::NotAllowed
         | Error::RightMissing { .. }
+        | Error::QuotaExceeded { .. }
         | Error::Conflict { .. }
         | Error::Stale { .. }
         | Error::AlreadyExists { .. }
@@ -235,6 +236,11 @@ fn domain_body(error: &Error, request: RequestId, plain: impl Fn(&'static str) -
             role: Some(role.as_str()),
             missing_right: Some(right.as_str()),
             ..plain("authorization_required")
+        },
+        Error::QuotaExceeded { resource } => ErrorBody {
+            message: "Quota exceeded for this resource.".to_owned(),
+            resource: Some(resource.as_str()),
+            ..plain("invalid_request_error")
         },
         Error::Conflict { id, state, .. } => ErrorBody {
             resource_id: Some(id.to_string()),
@@ -287,7 +293,7 @@ const fn resource_name(resource: Resource) -> &'static str {
 mod tests {
     use actix_web::body::to_bytes;
     use serde_json::{Value, json};
-    use snapshot_domain::{Right, Role};
+    use snapshot_domain::{QuotaResource, Right, Role};
     use uuid::Uuid;
 
     use super::*;
@@ -332,6 +338,17 @@ mod tests {
                 "message": "The token provided doesn't have the requested permission.",
                 "role": "backup",
                 "missing_right": "delete",
+            }),
+        );
+        check(
+            Error::QuotaExceeded {
+                resource: QuotaResource::Snapshots,
+            },
+            403,
+            &json!({
+                "type": "invalid_request_error",
+                "message": "Quota exceeded for this resource.",
+                "resource": "snapshots",
             }),
         );
         check(

@@ -9,7 +9,7 @@ use std::{num::NonZero, path::PathBuf, time::Duration};
 use config::ConfigError;
 use log::LevelFilter;
 use snapshot_api::Rate;
-use snapshot_domain::{OrganizationId, Token};
+use snapshot_domain::{OrganizationId, Quota, Token};
 use snapshot_vault::{ChunkSize, MasterKey};
 use thiserror::Error;
 
@@ -28,6 +28,7 @@ pub(crate) struct Settings {
     pub(crate) database: Database,
     pub(crate) vault: VaultSettings,
     pub(crate) tasks: Tasks,
+    pub(crate) quotas: Quota,
     pub(crate) bootstrap: Option<Bootstrap>,
     pub(crate) log: Log,
 }

@@ -5,7 +5,7 @@ use std::{num::NonZero, path::PathBuf, thread, time::Duration};
 use log::LevelFilter;
 use serde::Deserialize;
 use snapshot_api::Rate;
-use snapshot_domain::{OrganizationId, Token};
+use snapshot_domain::{Limit, OrganizationId, Quota, Token};
 use snapshot_vault::{ChunkSize, MasterKey};
 use uuid::Uuid;
 
@@ -24,6 +24,7 @@ pub(super) struct Written {
     database: WrittenDatabase,
     vault: WrittenVault,
     tasks: WrittenTasks,
+    quotas: WrittenQuotas,
     bootstrap: WrittenBootstrap,
     log: WrittenLog,
 }
@@ -72,6 +73,13 @@ struct WrittenTasks {
 }
 
 #[derive(Deserialize)]
+struct WrittenQuotas {
+    snapshots: u64,
+    volume_bytes: u64,
+    tasks: u64,
+}
+
+#[derive(Deserialize)]
 struct WrittenBootstrap {
     token: Secret,
     organization: String,
@@ -99,6 +107,7 @@ impl Written {
             database: self.database.checked()?,
             vault: self.vault.checked()?,
             tasks: self.tasks.checked()?,
+            quotas: self.quotas.checked(),
             bootstrap: self.bootstrap.checked()?,
             log: self.log.checked()?,
         })
@@ -201,6 +210,16 @@ impl WrittenTasks {
             threads: or_one_per_core(self.threads),
             lease_ms: self.lease_ms,
         })
+    }
+}
+
+impl WrittenQuotas {
+    const fn checked(self) -> Quota {
+        Quota {
+            snapshots: Limit::from_number(self.snapshots),
+            volume_bytes: Limit::from_number(self.volume_bytes),
+            tasks: Limit::from_number(self.tasks),
+        }
     }
 }
 

@@ -13,6 +13,7 @@ mod bytes;
 mod checks;
 mod environment;
 mod packs;
+mod quotas;
 mod receipts;
 #[cfg_attr(
     feature = "mocks",
@@ -32,6 +33,7 @@ pub use bytes::{OpenVolume, ReadAt, SnapshotBytes, StagedWrite, VolumeBytes};
 pub use checks::{CheckRepository, DueQuery};
 pub use environment::{Clock, IdSource};
 pub use packs::PackRepository;
+pub use quotas::QuotaRepository;
 pub use receipts::ReceiptRepository;
 pub use snapshots::{SnapshotCursor, SnapshotQuery, SnapshotRepository};
 pub use tasks::{Renewal, TaskQueue};
@@ -45,6 +47,7 @@ pub use self::{
     checks::MockCheckRepository,
     environment::{MockClock, MockIdSource},
     packs::MockPackRepository,
+    quotas::MockQuotaRepository,
     receipts::MockReceiptRepository,
     snapshots::MockSnapshotRepository,
     tasks::MockTaskQueue,

@@ -17,11 +17,13 @@ pub trait SnapshotRepository: Send + Sync {
     ///
     /// [`AnsweredBefore`](crate::Error::AnsweredBefore) when there is such a receipt already;
     /// [`Stale`](crate::Error::Stale) unless the volume is stored at exactly `volume.revision()`;
-    /// [`AlreadyExists`](crate::Error::AlreadyExists) when the id is taken.
+    /// [`AlreadyExists`](crate::Error::AlreadyExists) when the id is taken;
+    /// [`QuotaExceeded`](crate::Error::QuotaExceeded) when its organization has as many as it may.
     #[cfg_attr(feature = "mocks", mockall::concretize)]
     fn begin(&self, snapshot: &Snapshot, task: &Task, volume: &Volume, receipt: Option<&Receipt>) -> Result<()>;
 
-    /// Stores a snapshot that is whole already, without any task and without a volume: it was found in the vault.
+    /// Stores a snapshot that is whole already, without any task and without a volume: it was found in the vault. It counts
+    /// against its organization's quota, but is never refused.
     ///
     /// # Errors
     ///
@@ -69,7 +71,8 @@ pub trait SnapshotRepository: Send + Sync {
     /// # Errors
     ///
     /// [`Stale`](crate::Error::Stale) unless the stored revision is exactly the one before `snapshot.revision()`;
-    /// [`NotFound`](crate::Error::NotFound) when the snapshot is gone.
+    /// [`NotFound`](crate::Error::NotFound) when the snapshot is gone;
+    /// [`QuotaExceeded`](crate::Error::QuotaExceeded) when it goes to another organization, which has as many as it may.
     fn update(&self, snapshot: &Snapshot) -> Result<()>;
 
     /// Ends a copy: replaces the snapshot by its next revision, ends the task with this outcome, and counts one copy of

@@ -10,6 +10,9 @@ pub trait TaskQueue: Send + Sync {
     /// the same task. The manifest of a deleted snapshot has to stay as long as restores read it: a
     /// [`ForgetSnapshot`](crate::Work::ForgetSnapshot) is not given out before every restore from its snapshot has ended.
     ///
+    /// A copy or a restore that waits is passed over while its organization has as many running as its quota says, unless it
+    /// was called off. An expired lease still counts, until its task was given to somebody else or back.
+    ///
     /// # Errors
     ///
     /// Only those of the storage itself.

@@ -13,7 +13,8 @@ pub trait VolumeRepository: Send + Sync {
     /// # Errors
     ///
     /// [`AnsweredBefore`](crate::Error::AnsweredBefore) when there is such a receipt already;
-    /// [`AlreadyExists`](crate::Error::AlreadyExists) when the id is taken.
+    /// [`AlreadyExists`](crate::Error::AlreadyExists) when the id is taken;
+    /// [`QuotaExceeded`](crate::Error::QuotaExceeded) when its organization may not have so many bytes more.
     #[cfg_attr(feature = "mocks", mockall::concretize)]
     fn insert(&self, volume: &Volume, receipt: Option<&Receipt>) -> Result<()>;
 
@@ -24,7 +25,8 @@ pub trait VolumeRepository: Send + Sync {
     ///
     /// [`AnsweredBefore`](crate::Error::AnsweredBefore) when there is such a receipt already;
     /// [`NotFound`](crate::Error::NotFound) when the snapshot that the task reads is gone;
-    /// [`AlreadyExists`](crate::Error::AlreadyExists) when the volume's id is taken.
+    /// [`AlreadyExists`](crate::Error::AlreadyExists) when the volume's id is taken;
+    /// [`QuotaExceeded`](crate::Error::QuotaExceeded) as [`insert`](Self::insert).
     #[cfg_attr(feature = "mocks", mockall::concretize)]
     fn begin_restore(&self, volume: &Volume, task: &Task, receipt: Option<&Receipt>) -> Result<()>;
 

@@ -33,7 +33,7 @@ pub use memory::InMemoryStore;
 pub use services::Services;
 
 pub use crate::ports::{
-    MockCheckRepository, MockClock, MockIdSource, MockOrganizationRepository, MockPackRepository, MockReadAt,
-    MockReceiptRepository, MockSnapshotArchive, MockSnapshotBytes, MockSnapshotRepository, MockStagedWrite,
+    MockCheckRepository, MockClock, MockIdSource, MockOrganizationRepository, MockPackRepository, MockQuotaRepository,
+    MockReadAt, MockReceiptRepository, MockSnapshotArchive, MockSnapshotBytes, MockSnapshotRepository, MockStagedWrite,
     MockTaskQueue, MockTokenRepository, MockVolumeBytes, MockVolumeRepository,
 };

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{InMemorySnapshotBytes, InMemoryStore, InMemoryVolumes, ManualClock, SequentialIds, an_instance};
 use crate::{
     InstanceId,
-    use_case::{AccessService, CheckService, SnapshotService, TaskReader, TaskService, VolumeService},
+    use_case::{AccessService, CheckService, QuotaService, SnapshotService, TaskReader, TaskService, VolumeService},
 };
 
 /// All services over the same rows and bytes in memory, with a clock and ids that the test sets.
@@ -31,6 +31,8 @@ pub struct Services {
     pub access: AccessService,
     /// What is known of snapshots' stored bytes.
     pub checks: CheckService,
+    /// How much organizations may have.
+    pub quotas: QuotaService,
 }
 
 impl Default for Services {
@@ -63,6 +65,7 @@ impl Default for Services {
                 names.clone(),
             ),
             tasks: TaskReader::new(rows.clone()),
+            quotas: QuotaService::new(rows.clone()),
             access: AccessService::new(rows.clone(), rows, time, names),
             checks,
             store,

@@ -5,6 +5,7 @@
 
 mod access;
 mod checks;
+mod quotas;
 mod receipts;
 mod recovery;
 mod snapshots;
@@ -14,6 +15,7 @@ mod writes;
 
 pub use access::{AccessService, Bootstrap, CreateToken, NewToken};
 pub use checks::{CheckRound, CheckService};
+pub use quotas::QuotaService;
 pub use receipts::{ReceiptOf, ReceiptService};
 pub use recovery::{Recovery, RecoveryError, RecoveryService};
 pub use snapshots::{CreateSnapshot, SnapshotService};

@@ -17,6 +17,7 @@ use crate::{
     columns::{self, id_column, number_column},
     connection::{AnyConnection, MultiBackend},
     failure::{Failure, Outcome, refused},
+    quotas,
     receipts::{self, ReceiptRow},
     schema::snapshots,
     tasks::{self, TaskRow},
@@ -30,9 +31,11 @@ impl SnapshotRepository for Store {
         let task = TaskRow::try_from(task)?;
         let volume_id = id_column(volume.id().as_uuid());
         let volume_revision = number_column("volume", volume.revision().as_u64())?;
+        let quota = self.default_quota();
         self.write(move |connection| {
             receipts::keep(connection, receipt.as_ref())?;
             insert(connection, &row)?;
+            quotas::check_snapshots(connection, &row.organization_id, quota)?;
             tasks::insert(connection, &task)?;
             volumes::begin_copy(connection, &volume_id, volume_revision)
         })
@@ -88,7 +91,15 @@ impl SnapshotRepository for Store {
 
     fn update(&self, snapshot: &Snapshot) -> Result<()> {
         let row = SnapshotRow::try_from(snapshot)?;
-        self.write(move |connection| replace(connection, &row))
+        let quota = self.default_quota();
+        self.write(move |connection| {
+            let owner = owner(connection, &row.id)?;
+            replace(connection, &row)?;
+            if owner.is_some_and(|owner| owner != row.organization_id) {
+                quotas::check_snapshots(connection, &row.organization_id, quota)?;
+            }
+            Ok(())
+        })
     }
 
     fn finish_capture(&self, lease: &Lease, snapshot: &Snapshot, outcome: TaskOutcome, now: Timestamp) -> Result<()> {
@@ -133,6 +144,15 @@ pub(crate) fn hold(connection: &mut AnyConnection, id: SnapshotId) -> Outcome<()
     } else {
         Err(not_found(id.as_uuid()).into())
     }
+}
+
+fn owner(connection: &mut AnyConnection, id: &[u8]) -> Outcome<Option<Vec<u8>>> {
+    let owner = snapshots::table
+        .filter(snapshots::id.eq(id))
+        .select(snapshots::organization_id)
+        .first(connection)
+        .optional()?;
+    Ok(owner)
 }
 
 fn insert(connection: &mut AnyConnection, row: &SnapshotRow) -> Outcome<()> {

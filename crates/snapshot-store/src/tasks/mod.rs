@@ -7,8 +7,8 @@ use std::collections::HashMap;
 
 use diesel::prelude::*;
 use snapshot_domain::{
-    Error, InstanceId, Lease, Progress, Resource, Result, Scope, SnapshotId, Task, TaskId, TaskOutcome, TaskStateName,
-    Timestamp, VolumeId,
+    Error, InstanceId, Lease, Progress, Quota, Resource, Result, Scope, SnapshotId, Task, TaskId, TaskOutcome,
+    TaskStateName, Timestamp, VolumeId,
     ports::{Renewal, TaskQueue},
 };
 
@@ -19,8 +19,12 @@ use crate::{
     columns::{IDS_AT_ONCE, id, id_column, number_column},
     connection::AnyConnection,
     failure::{Outcome, refused},
+    quotas,
     schema::tasks,
 };
+
+/// How often a claim looks again when others take the places that it finds.
+const MOST_CLAIMS: usize = 16;
 
 /// The states that queries name.
 mod state {
@@ -32,22 +36,17 @@ mod state {
 
 impl TaskQueue for Store {
     fn claim(&self, instance: InstanceId, now: Timestamp, expires_at: Timestamp) -> Result<Option<Task>> {
-        let claimed = self.write(move |connection| {
-            let Some(id) = claim::next(connection, now.as_micros())? else {
-                return Ok(None);
-            };
-            let task = tasks::table.find(id);
-            diesel::update(task.clone())
-                .set((
-                    tasks::state.eq(state::RUNNING),
-                    tasks::instance_id.eq(id_column(instance.as_uuid())),
-                    tasks::lease_expires_at.eq(expires_at.as_micros()),
-                    tasks::epoch.eq(tasks::epoch + 1),
-                ))
-                .execute(connection)?;
-            Ok(Some(task.select(TaskRow::as_select()).first(connection)?))
-        })?;
-        claimed.map(Task::try_from).transpose()
+        let quota = self.default_quota();
+        for _ in 0..MOST_CLAIMS {
+            let claimed = self.write(move |connection| claim_next(connection, instance, now, expires_at, quota));
+            match claimed {
+                // Somebody else took the last place just before: there may be a task of another organization.
+                Err(Error::Stale { .. }) => {}
+                other => return other?.map(Task::try_from).transpose(),
+            }
+        }
+        // Whoever took the places works; the next call looks again.
+        Ok(None)
     }
 
     fn renew(&self, lease: &Lease, progress: Progress, expires_at: Timestamp) -> Result<Renewal> {
@@ -198,6 +197,39 @@ const fn not_found(id: TaskId) -> Error {
         resource: Resource::Task,
         id: id.as_uuid(),
     }
+}
+
+/// Gives the next task to an instance.
+///
+/// Fails as stale when its organization has too many running by it: several claims may have found the same place free.
+fn claim_next(
+    connection: &mut AnyConnection,
+    instance: InstanceId,
+    now: Timestamp,
+    expires_at: Timestamp,
+    quota: Quota,
+) -> Outcome<Option<TaskRow>> {
+    let Some((id, before)) = claim::next(connection, now.as_micros(), quotas::column(quota.tasks))? else {
+        return Ok(None);
+    };
+    let task = tasks::table.find(id);
+    diesel::update(task.clone())
+        .set((
+            tasks::state.eq(state::RUNNING),
+            tasks::instance_id.eq(id_column(instance.as_uuid())),
+            tasks::lease_expires_at.eq(expires_at.as_micros()),
+            tasks::epoch.eq(tasks::epoch + 1),
+        ))
+        .execute(connection)?;
+    let row: TaskRow = task.select(TaskRow::as_select()).first(connection)?;
+    let takes_a_place = before == state::PENDING && row.counts_against_quota() && !row.cancel_requested;
+    if takes_a_place && !quotas::tasks_fit(connection, &row.organization_id, quota)? {
+        return Err(Error::Stale {
+            resource: Resource::Task,
+        }
+        .into());
+    }
+    Ok(Some(row))
 }
 
 /// Stores a new task.

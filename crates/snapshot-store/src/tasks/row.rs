@@ -45,6 +45,13 @@ pub(super) mod kind {
     pub(in super::super) const FORGET_SNAPSHOT: &str = "forget_snapshot";
 }
 
+impl TaskRow {
+    /// As [`Work::counts_against_quota`].
+    pub(super) fn counts_against_quota(&self) -> bool {
+        matches!(self.kind.as_str(), kind::CAPTURE | kind::RESTORE)
+    }
+}
+
 impl TryFrom<&Task> for TaskRow {
     type Error = Error;
 

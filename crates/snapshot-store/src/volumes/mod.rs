@@ -16,6 +16,7 @@ use crate::{
     columns::{self, id_column},
     connection::{AnyConnection, MultiBackend},
     failure::{Failure, Outcome, refused},
+    quotas,
     receipts::{self, ReceiptRow},
     schema::volumes,
     snapshots,
@@ -26,9 +27,11 @@ impl VolumeRepository for Store {
     fn insert(&self, volume: &Volume, receipt: Option<&Receipt>) -> Result<()> {
         let receipt = receipt.map(ReceiptRow::from);
         let row = VolumeRow::try_from(volume)?;
+        let quota = self.default_quota();
         self.write(move |connection| {
             receipts::keep(connection, receipt.as_ref())?;
-            insert(connection, &row)
+            insert(connection, &row)?;
+            quotas::check_volumes(connection, &row.organization_id, quota)
         })
     }
 
@@ -40,12 +43,14 @@ impl VolumeRepository for Store {
             Work::Capture { .. } | Work::EraseVolume { .. } | Work::ForgetSnapshot { .. } => None,
         };
         let task = TaskRow::try_from(task)?;
+        let quota = self.default_quota();
         self.write(move |connection| {
             receipts::keep(connection, receipt.as_ref())?;
             if let Some(snapshot) = source {
                 snapshots::hold(connection, snapshot)?;
             }
             insert(connection, &row)?;
+            quotas::check_volumes(connection, &row.organization_id, quota)?;
             tasks::insert(connection, &task)
         })
     }

@@ -166,8 +166,8 @@ fn a_token_with_half_a_hash_is_corrupt() {
     let stored = stored();
 
     stored.damage(
-        "INSERT INTO tokens VALUES (x'00112233445566778899aabbccddeeff', x'00112233445566778899aabbccddeeff', 'half', \
-         x'00', 0, NULL)",
+        "INSERT INTO tokens (id, account_id, name, hash, created_at) VALUES (x'00112233445566778899aabbccddeeff', \
+         x'00112233445566778899aabbccddeeff', 'half', x'00', 0)",
     );
 
     assert!(is_corrupt(&TokenRepository::list(stored.store())));

@@ -9,8 +9,8 @@ use std::{
 use diesel::{Connection, PgConnection, QueryableByName, RunQueryDsl, connection::SimpleConnection, sql_types::BigInt};
 use snapshot_domain::{
     ports::{
-        CheckRepository, OrganizationRepository, PackRepository, ReceiptRepository, SnapshotRepository, TaskQueue,
-        TokenRepository, VolumeRepository,
+        CheckRepository, OrganizationRepository, PackRepository, QuotaRepository, ReceiptRepository,
+        SnapshotRepository, TaskQueue, TokenRepository, VolumeRepository,
     },
     testing::contract::Ports,
 };
@@ -197,6 +197,10 @@ impl<P: Sync> Ports for StoreIn<P> {
     }
 
     fn checks(&self) -> &dyn CheckRepository {
+        &self.store
+    }
+
+    fn quotas(&self) -> &dyn QuotaRepository {
         &self.store
     }
 }

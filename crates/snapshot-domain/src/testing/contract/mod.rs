@@ -18,6 +18,7 @@ pub mod captures;
 pub mod checks;
 pub mod leases;
 pub mod packs;
+pub mod quotas;
 pub mod receipts;
 pub mod restores;
 pub mod snapshot_lists;
@@ -30,8 +31,8 @@ mod world;
 use std::io::Write;
 
 use crate::ports::{
-    CheckRepository, OrganizationRepository, PackRepository, ReceiptRepository, SnapshotRepository, TaskQueue,
-    TokenRepository, VolumeRepository,
+    CheckRepository, OrganizationRepository, PackRepository, QuotaRepository, ReceiptRepository, SnapshotRepository,
+    TaskQueue, TokenRepository, VolumeRepository,
 };
 
 /// A store under test: all repositories over the same rows. It may own what has to go away after the test.
@@ -48,6 +49,8 @@ pub trait Ports: Sync {
     fn tasks(&self) -> &dyn TaskQueue;
     /// Packs.
     fn packs(&self) -> &dyn PackRepository;
+    /// Quotas.
+    fn quotas(&self) -> &dyn QuotaRepository;
     /// Receipts.
     fn receipts(&self) -> &dyn ReceiptRepository;
     /// Results of checks.
@@ -142,6 +145,23 @@ macro_rules! repository_contract {
                     keeps_a_receipt_together_with_the_volume_it_tells_of,
                     keeps_a_receipt_together_with_the_restore_it_tells_of,
                     lets_only_one_of_many_racing_requests_under_one_key_make_something,
+                }
+                quotas {
+                    shows_no_quota_and_no_use_at_first,
+                    keeps_a_quota_as_it_was_set,
+                    knows_no_quota_of_an_organization_that_is_not_there,
+                    refuses_a_snapshot_beyond_the_quota_and_leaves_nothing_of_it,
+                    gives_a_failed_cancelled_or_deleted_snapshot_back,
+                    refuses_bytes_of_volumes_beyond_the_quota,
+                    gives_the_bytes_of_a_failed_or_deleted_volume_back,
+                    moves_a_transferred_snapshot_from_quota_to_quota,
+                    changes_what_is_there_beyond_a_quota_that_was_lowered,
+                    adopts_snapshots_beyond_the_quota,
+                    never_exceeds_a_quota_when_many_race,
+                    passes_over_tasks_beyond_the_quota_and_gives_out_those_of_others,
+                    gives_out_what_waited_when_a_running_task_ended_or_was_put_back,
+                    gives_out_called_off_and_expired_tasks_beyond_the_quota,
+                    never_gives_out_more_tasks_than_the_quota_to_racing_claims,
                 }
                 snapshot_lists {
                     lists_snapshots_oldest_first_with_ties_by_id,

@@ -3,6 +3,7 @@
 mod access;
 mod checks;
 mod packs;
+mod quotas;
 mod receipts;
 mod snapshots;
 mod tasks;
@@ -16,11 +17,11 @@ use std::{
 use self::packs::ListedPack;
 use super::contract::Ports;
 use crate::{
-    AccountId, DamagedChunk, Error, Organization, OrganizationId, PackId, Receipt, ReceiptId, Resource, Result,
-    Snapshot, SnapshotId, Task, TaskId, Timestamp, TokenId, TokenRecord, Volume, VolumeId,
+    AccountId, DamagedChunk, Error, Organization, OrganizationId, OwnQuota, PackId, Receipt, ReceiptId, Resource,
+    Result, Snapshot, SnapshotId, Task, TaskId, Timestamp, TokenId, TokenRecord, Volume, VolumeId,
     ports::{
-        CheckRepository, OrganizationRepository, PackRepository, ReceiptRepository, Slice, SnapshotRepository,
-        TaskQueue, TokenRepository, VolumeRepository,
+        CheckRepository, OrganizationRepository, PackRepository, QuotaRepository, ReceiptRepository, Slice,
+        SnapshotRepository, TaskQueue, TokenRepository, VolumeRepository,
     },
 };
 
@@ -43,6 +44,7 @@ struct Tables {
     packs: BTreeMap<PackId, ListedPack>,
     damaged_chunks: BTreeSet<DamagedChunk>,
     receipts: HashMap<ReceiptId, Receipt>,
+    quotas: HashMap<OrganizationId, OwnQuota>,
 }
 
 impl InMemoryStore {
@@ -108,6 +110,10 @@ impl Ports for InMemoryStore {
     }
 
     fn checks(&self) -> &dyn CheckRepository {
+        self
+    }
+
+    fn quotas(&self) -> &dyn QuotaRepository {
         self
     }
 }

@@ -20,6 +20,7 @@ impl SnapshotRepository for InMemoryStore {
                 resource: Resource::Volume,
             });
         }
+        tables.check_snapshot_quota(snapshot.organization())?;
         tables.count_copies(volume.id(), |copies| copies + 1);
         tables.snapshots.insert(snapshot.id(), snapshot.clone());
         tables.add_task(task);
@@ -70,6 +71,11 @@ impl SnapshotRepository for InMemoryStore {
 
     fn update(&self, snapshot: &Snapshot) -> Result<()> {
         let mut tables = self.lock();
+        tables.check_is_next_snapshot(snapshot)?;
+        let owner = tables.snapshots.get(&snapshot.id()).map(Snapshot::organization);
+        if owner != Some(snapshot.organization()) {
+            tables.check_snapshot_quota(snapshot.organization())?;
+        }
         tables.replace_snapshot(snapshot)?;
         Ok(())
     }

@@ -17,7 +17,21 @@ impl TaskQueue for InMemoryStore {
         };
         let still_read: HashSet<_> = tables.unfinished().filter_map(reads).collect();
         let may_go = |task: &&mut Task| !matches!(task.work(), Work::ForgetSnapshot { snapshot, .. } if still_read.contains(snapshot));
-        let free = tables.tasks.values_mut().filter(is_free).filter(may_go);
+        let full: HashSet<_> = tables
+            .unfinished()
+            .map(Task::organization)
+            .filter(|organization| !tables.may_run_one_more(*organization))
+            .collect();
+        let has_room = |task: &&mut Task| {
+            let begins = *task.state() == TaskState::Pending && !task.cancel_requested();
+            !(begins && task.work().counts_against_quota() && full.contains(&task.organization()))
+        };
+        let free = tables
+            .tasks
+            .values_mut()
+            .filter(is_free)
+            .filter(may_go)
+            .filter(has_room);
         let Some(oldest) = free.min_by_key(|task| (task.created_at(), task.id())) else {
             return Ok(None);
         };

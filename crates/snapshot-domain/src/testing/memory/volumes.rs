@@ -10,6 +10,7 @@ impl VolumeRepository for InMemoryStore {
         let mut tables = self.lock();
         tables.check_receipt_is_new(receipt)?;
         tables.check_volume_is_new(volume)?;
+        tables.check_volume_quota(volume.organization(), volume.size().as_bytes())?;
         tables.volumes.insert(volume.id(), volume.clone());
         tables.add_receipt(receipt);
         Ok(())
@@ -28,6 +29,7 @@ impl VolumeRepository for InMemoryStore {
                 id: source.snapshot.as_uuid(),
             });
         }
+        tables.check_volume_quota(volume.organization(), volume.size().as_bytes())?;
         tables.volumes.insert(volume.id(), volume.clone());
         tables.add_task(task);
         tables.add_receipt(receipt);

@@ -1,0 +1,37 @@
+//! How much organizations may have: what an operator sets on the host.
+
+use std::sync::Arc;
+
+use crate::{OrganizationId, OwnQuota, QuotaStatus, Result, ports::QuotaRepository};
+
+/// Everything about quotas.
+#[derive(Clone)]
+pub struct QuotaService {
+    quotas: Arc<dyn QuotaRepository>,
+}
+
+impl QuotaService {
+    /// A service over these quotas.
+    pub fn new(quotas: Arc<dyn QuotaRepository>) -> Self {
+        Self { quotas }
+    }
+
+    /// What an organization may have, and what it has.
+    ///
+    /// # Errors
+    ///
+    /// [`NotFound`](crate::Error::NotFound) when there is no such organization.
+    pub fn get(&self, organization: OrganizationId) -> Result<QuotaStatus> {
+        self.quotas.quota(organization)
+    }
+
+    /// Sets what an organization may have, and returns what holds afterwards.
+    ///
+    /// # Errors
+    ///
+    /// [`NotFound`](crate::Error::NotFound) when there is no such organization.
+    pub fn set(&self, organization: OrganizationId, own: &OwnQuota) -> Result<QuotaStatus> {
+        self.quotas.set_quota(organization, own)?;
+        self.quotas.quota(organization)
+    }
+}
