@@ -22,6 +22,7 @@ mod service;
 mod settings;
 mod stop;
 mod tasks;
+mod tenants;
 mod update;
 mod volumes;
 mod wire;

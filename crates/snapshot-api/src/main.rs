@@ -18,6 +18,7 @@ mod vault_commands;
 use std::process::ExitCode;
 
 use clap::Parser as _;
+use snapshot_api::app;
 
 use crate::cli::{Cli, Command};
 

@@ -14,9 +14,9 @@ use actix_web::{
 use anyhow::Context as _;
 use futures_util::future;
 use rustix::net::sockopt;
-use snapshot_api::{Api, app};
+use snapshot_api::Api;
 
-use crate::settings::Settings;
+use crate::{app, settings::Settings};
 
 /// Takes the address, calls `listening` with the URL that the service is reached at, and serves until a signal tells it to
 /// stop. Then requests that run have the configured time to end.
