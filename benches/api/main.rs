@@ -6,8 +6,9 @@
 //! - `plain`: the same handler in a server of its own in the same process, without any layer;
 //! - `database`: the statements of the call without HTTP, on a thread per core.
 //!
-//! Medians are printed as a table and as one line of JSON. Ratios of one run hold; absolute numbers are the machine's.
-//! `--rounds N` (3), `--ms N` (700 a measurement), `--rows N` (1000000), `--only WORDS` (get, list, post, whole, copies).
+//! Medians are printed as a table, and written as JSON where that is asked for. Ratios of one run hold; absolute numbers are
+//! the machine's. `--rounds N` (3), `--ms N` (700 a measurement), `--rows N` (1000000), `--json FILE`, `--only WORDS` (of get,
+//! list, post, whole, copies, between commas).
 
 #![expect(clippy::print_stdout, reason = "it is a program that prints what it measured")]
 #![expect(clippy::cast_precision_loss, reason = "rates and times need no 53 bits")]
@@ -48,7 +49,7 @@ mod settings;
 )]
 mod startup;
 
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 use anyhow::Context as _;
 
@@ -60,6 +61,7 @@ pub(crate) struct Options {
     pub(crate) duration: Duration,
     pub(crate) rows: u64,
     pub(crate) only: Option<String>,
+    pub(crate) json: Option<PathBuf>,
 }
 
 impl Options {
@@ -69,6 +71,7 @@ impl Options {
             duration: Duration::from_millis(700),
             rows: 1_000_000,
             only: None,
+            json: None,
         };
         let mut arguments = arguments.filter(|argument| argument != "--bench");
         while let Some(name) = arguments.next() {
@@ -78,6 +81,7 @@ impl Options {
                 "--ms" => options.duration = Duration::from_millis(value.parse()?),
                 "--rows" => options.rows = value.parse()?,
                 "--only" => options.only = Some(value),
+                "--json" => options.json = Some(value.into()),
                 _ => anyhow::bail!("there is no option {name}"),
             }
         }

@@ -28,7 +28,7 @@ const CONNECTIONS: [usize; 3] = [1, 16, 64];
 /// A pool that writes has so many connections.
 const WRITERS: usize = 8;
 /// Copies that run while requests are answered, two at a time.
-const COPIES: u64 = 8;
+const COPIES: u64 = 6;
 const COPY_MEBIBYTES: u64 = 512;
 
 /// A service with so many snapshots.
@@ -79,7 +79,10 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     }
     report.fact("generator CPU seconds", json!(cpu_seconds("/proc/self/stat")?));
     report.fact("seconds", json!(begun.elapsed().as_secs()));
-    report.print();
+    let json = report.print();
+    if let Some(file) = &options.json {
+        std::fs::write(file, format!("{json:#}\n")).context("writing the JSON failed")?;
+    }
     Ok(())
 }
 

@@ -42,8 +42,8 @@ impl Report {
         self.facts.insert(name.to_owned(), value);
     }
 
-    /// Prints the table, and all of it as a line of JSON.
-    pub(crate) fn print(&self) {
+    /// Prints the table, and returns all of it.
+    pub(crate) fn print(&self) -> Value {
         println!(
             "| call | stored | at once | requests/s | ms, median | ms, 99 % | CPU µs | of constant | 99 % of its | of plain | of database |"
         );
@@ -89,7 +89,7 @@ impl Report {
         for (name, value) in &self.facts {
             println!("{name}: {value}");
         }
-        println!("{}", json!({"measured": list, "facts": self.facts}));
+        json!({"measured": list, "facts": self.facts})
     }
 
     fn medians(&self, key: &Key) -> Medians {
