@@ -15,13 +15,13 @@ use diesel::{Connection as _, SqliteConnection, connection::SimpleConnection as 
 use snapshot_domain::{
     Name, NewSnapshot, NewVolume, OrganizationId, RequestId, Scope, Snapshot, SnapshotId, Tags, Task, TaskId,
     Timestamp, TokenHash, Volume, VolumeId, VolumeSize, VolumeType, Work,
-    ports::{IdSource as _, Slice, SnapshotQuery, SnapshotRepository, TokenRepository, VolumeRepository},
+    ports::{Clock as _, IdSource as _, Slice, SnapshotQuery, SnapshotRepository, TokenRepository, VolumeRepository},
 };
 use snapshot_store::{Store, StoreOptions};
 use uuid::Uuid;
 
 use crate::{
-    environment::RandomIds,
+    environment::{RandomIds, SystemClock},
     load::{Measured, measured},
 };
 
@@ -113,7 +113,7 @@ pub(crate) fn add_volume(store: &Store, organization: Uuid, image: Option<&Path>
             now,
         ),
     };
-    VolumeRepository::insert(store, &volume)?;
+    VolumeRepository::insert(store, &volume, None)?;
     Ok(volume)
 }
 
@@ -138,7 +138,7 @@ pub(crate) fn read(
     let query = SnapshotQuery::all(scope.clone());
     let number = AtomicU64::new(0);
     on_threads(threads, duration, || {
-        let caller = store.caller(token)?;
+        let caller = store.caller(token, SystemClock.now())?;
         drop(caller);
         match statements {
             Statements::One => {
@@ -190,7 +190,7 @@ fn begin(store: &Store, volume: &Volume) -> snapshot_domain::Result<()> {
         request,
         now,
     );
-    store.begin(&snapshot, &task, volume)
+    store.begin(&snapshot, &task, volume, None)
 }
 
 fn on_threads(threads: usize, duration: Duration, call: impl Fn() -> snapshot_domain::Result<()> + Sync) -> Measured {

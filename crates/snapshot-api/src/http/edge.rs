@@ -13,11 +13,12 @@ use actix_web::{
 use futures_util::FutureExt;
 use snapshot_domain::{Caller, RequestId};
 
-use super::{Api, access_log, error::ApiError, request_id};
+use super::{Api, access_log, error::ApiError, request_id, slashes};
 
-/// Names the request, refuses heads that are too large, turns a failure into an answer, and writes the access log. Has to be the outermost layer.
+/// Names the request, tidies its path, refuses heads that are too large, turns a failure into an answer, and writes the
+/// access log. Has to be the outermost layer.
 pub(super) async fn edge(
-    request: ServiceRequest,
+    mut request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
     let started = Instant::now();
@@ -27,6 +28,7 @@ pub(super) async fn edge(
     let id = request_id::assign(&request, api.ids.as_ref());
     let method = request.method().clone();
     let path = request.path().to_owned();
+    slashes::tidy(&mut request);
 
     let outcome = if head_bytes(&request) > head_limit_bytes {
         let limit_bytes = head_limit_bytes;

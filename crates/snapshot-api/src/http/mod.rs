@@ -15,6 +15,7 @@ mod range;
 mod rate;
 mod request_id;
 mod routes;
+mod slashes;
 mod transfers;
 mod upload;
 
@@ -24,7 +25,7 @@ use actix_web::{
     App, Error,
     body::BoxBody,
     dev::{ServiceFactory, ServiceRequest, ServiceResponse},
-    middleware::{NormalizePath, from_fn},
+    middleware::from_fn,
     web::Data,
 };
 use snapshot_domain::{
@@ -47,7 +48,6 @@ pub fn app(
     App::new()
         .app_data(api)
         .configure(routes::routes)
-        .wrap(NormalizePath::trim())
         .wrap(from_fn(edge::edge))
 }
 

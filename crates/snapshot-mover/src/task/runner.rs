@@ -93,9 +93,10 @@ impl Runner {
         for number in 0..options.concurrency.get() {
             let shared = Arc::clone(&shared);
             let thread = thread::Builder::new().name(format!("task-{number}"));
-            runner
-                .threads
-                .push(thread.spawn(move || shared.claim_until_shut_down())?);
+            runner.threads.push(thread.spawn(move || {
+                give_way();
+                shared.claim_until_shut_down();
+            })?);
         }
         let thread = thread::Builder::new().name("leases".to_owned());
         runner
@@ -284,5 +285,15 @@ impl Shared {
         {
             lost.running.watch.stop(Stop::LeaseLost);
         }
+    }
+}
+
+/// Lets requests go first while copies keep all cores busy, but not so far that copies would stand still. Threads that this one
+/// starts do the same.
+fn give_way() {
+    const LESS_URGENT: i32 = 10;
+    // On Linux this concerns the calling thread alone.
+    if let Err(error) = rustix::process::nice(LESS_URGENT) {
+        log::warn!("tasks compete with requests for the processors: {error}");
     }
 }
