@@ -69,6 +69,14 @@ impl VolumeFolder {
         })
     }
 
+    /// Removes the image of a managed volume, durably. One that is not there is fine.
+    pub(crate) fn remove_image(&self, id: VolumeId) -> io::Result<()> {
+        match fs::remove_file(self.managed_path(id)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            removed => removed.and_then(|()| sync_folder(&self.folder)),
+        }
+    }
+
     fn path(&self, volume: &Volume) -> PathBuf {
         match volume.location() {
             VolumeLocation::Managed => self.managed_path(volume.id()),
@@ -153,11 +161,7 @@ impl VolumeBytes for VolumeFolder {
     }
 
     fn remove(&self, volume: VolumeId) -> Result<()> {
-        match fs::remove_file(self.managed_path(volume)) {
-            Ok(()) => sync_folder(&self.folder).map_err(io_error),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-            Err(error) => Err(io_error(error)),
-        }
+        self.remove_image(volume).map_err(io_error)
     }
 }
 

@@ -1,6 +1,6 @@
 //! The tasks that remove what no row names any more.
 
-use snapshot_domain::{OrganizationId, SnapshotId, TaskOutcome, VolumeId, ports::VolumeBytes};
+use snapshot_domain::{OrganizationId, SnapshotId, TaskOutcome, VolumeId};
 use snapshot_vault::Vault;
 
 use super::run::{Running, Workshop};
@@ -11,7 +11,7 @@ use crate::{
 
 /// Removes the bytes of a volume whose row is gone.
 pub(super) fn erase_volume(workshop: &Workshop, running: &Running, volume: VolumeId) -> Result<u64, MoveError> {
-    workshop.volumes.remove(volume)?;
+    workshop.volumes.remove_image(volume).map_err(MoveError::Target)?;
     workshop.tasks.finish(&running.task.lease(), TaskOutcome::Succeeded)?;
     Ok(0)
 }

@@ -128,7 +128,8 @@ impl Workshop {
         }
     }
 
-    /// Tells the owner that it failed.
+    /// Tells the owner that it failed. A removal has no owner any more, and nobody else would ever do it: it stays claimed,
+    /// and is tried again when the lease has expired.
     fn refuse(&self, running: &Running, error: MoveError) -> Result<Done, MoveError> {
         let reason = error.reason();
         match *running.task.work() {
@@ -138,9 +139,7 @@ impl Workshop {
             Work::Restore { volume, .. } => {
                 self.tasks.fail_restore(&running.task, volume, &reason)?;
             }
-            Work::EraseVolume { .. } | Work::ForgetSnapshot { .. } => {
-                self.tasks.finish(&running.lease(), TaskOutcome::Failed)?;
-            }
+            Work::EraseVolume { .. } | Work::ForgetSnapshot { .. } => return Err(error),
         }
         Ok(Done::Refused(error))
     }
