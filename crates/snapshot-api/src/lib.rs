@@ -9,4 +9,4 @@
 
 mod http;
 
-pub use http::{Api, ApiSettings, Health, Rate, Rates, Transfers, app};
+pub use http::{Api, ApiSettings, Changes, Health, Rate, Rates, Transfers, Turns, app, forget_old_answers};

@@ -5,7 +5,7 @@ use std::{any::Any, num::NonZero, time::Duration};
 use actix_web::{
     HttpServer,
     rt::{
-        System,
+        self, System,
         net::TcpStream,
         signal::unix::{Signal, SignalKind, signal},
     },
@@ -14,7 +14,7 @@ use actix_web::{
 use anyhow::Context as _;
 use futures_util::future;
 use rustix::net::sockopt;
-use snapshot_api::Api;
+use snapshot_api::{Api, Changes, forget_old_answers};
 
 use crate::{app, settings::Settings};
 
@@ -32,7 +32,9 @@ pub(crate) fn serve(
     let (server, limits) = (&settings.server, &settings.limits);
     let stalled_answer_ms = limits.stalled_answer_ms;
     System::new().block_on(async {
-        let told_to_stop = told_to_stop().context("listening to signals failed")?;
+        // It ends with the system that runs it.
+        drop(rt::spawn(forget_old_answers(api.clone())));
+        let told_to_stop = told_to_stop(api.changes.clone()).context("listening to signals failed")?;
         let http = HttpServer::new(move || app(api.clone()))
             .workers(server.workers.get())
             .max_connections(share(limits.connections, server.workers))
@@ -68,13 +70,14 @@ fn give_up_after(milliseconds: u32, connection: &dyn Any) {
     }
 }
 
-/// Ends when the process is told to stop, by Ctrl-C or by whoever supervises it.
-fn told_to_stop() -> std::io::Result<impl Future<Output = ()> + Send + 'static> {
+/// Ends when the process is told to stop, by Ctrl-C or by whoever supervises it. Nobody waits for changes any longer then.
+fn told_to_stop(changes: Changes) -> std::io::Result<impl Future<Output = ()> + Send + 'static> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     Ok(async move {
         future::select(Box::pin(arrives(&mut terminate)), Box::pin(arrives(&mut interrupt))).await;
         log::info!("told to stop: requests that run are finished first");
+        changes.close();
     })
 }
 

@@ -4,13 +4,16 @@ use std::sync::Arc;
 
 use actix_web::web::Data;
 use anyhow::Context as _;
-use snapshot_api::{Api, ApiSettings, Health, Rates, Transfers};
+use snapshot_api::{Api, ApiSettings, Changes, Health, Rates, Transfers, Turns};
 use snapshot_domain::{
-    InstanceId, Name, Result as DomainResult,
+    InstanceId, Name, Result as DomainResult, Work,
     ports::PackRepository,
-    use_case::{AccessService, CheckService, RecoveryService, SnapshotService, TaskReader, TaskService, VolumeService},
+    use_case::{
+        AccessService, CheckService, ReceiptService, RecoveryService, SnapshotService, TaskReader, TaskService,
+        VolumeService,
+    },
 };
-use snapshot_mover::{Runner, RunnerOptions, VaultArchive, VaultCatalog, VaultContent, VolumeFolder};
+use snapshot_mover::{Observer, Runner, RunnerOptions, VaultArchive, VaultCatalog, VaultContent, VolumeFolder};
 use snapshot_store::{Store, StoreOptions};
 use snapshot_vault::{BlobStore, LocalBlobs, MasterKey, RedbIndex, Vault, VaultOptions};
 
@@ -47,10 +50,12 @@ pub(crate) fn serve(settings: &Settings) -> anyhow::Result<()> {
         threads: settings.tasks.threads,
         lease_ms: settings.tasks.lease_ms,
     };
-    let runner = Runner::start(tasks, parts.vault.clone(), Arc::clone(&parts.images), options)
+    let changes = Changes::at_most(settings.limits.waiting.get());
+    let observer = tell_of(changes.clone());
+    let runner = Runner::start(tasks, parts.vault.clone(), Arc::clone(&parts.images), options, observer)
         .context("starting the threads for tasks failed")?;
 
-    let api = Data::new(parts.api(settings, &runner));
+    let api = Data::new(parts.api(settings, &runner, changes));
     let served = server::serve(settings, api, |url| bootstrap(settings, &parts.store, url));
 
     log::info!("putting running tasks back");
@@ -59,6 +64,21 @@ pub(crate) fn serve(settings: &Settings) -> anyhow::Result<()> {
     }
     log::info!("stopped");
     served
+}
+
+/// Tells requests that wait of what a task has done to its snapshot and its volume.
+fn tell_of(changes: Changes) -> Observer {
+    Arc::new(move |work| {
+        let (snapshot, volume) = match *work {
+            Work::Capture { snapshot, volume, .. } => (Some(snapshot.as_uuid()), Some(volume.as_uuid())),
+            Work::Restore { volume, .. } => (None, Some(volume.as_uuid())),
+            // What they work on is gone already.
+            Work::EraseVolume { .. } | Work::ForgetSnapshot { .. } => (None, None),
+        };
+        for id in snapshot.into_iter().chain(volume) {
+            changes.tell(id);
+        }
+    })
 }
 
 /// Sees to it that somebody can call: makes the configured token, or on the first start one that is printed.
@@ -237,16 +257,19 @@ impl Parts {
         )
     }
 
-    fn api(&self, settings: &Settings, runner: &Runner) -> Api {
+    fn api(&self, settings: &Settings, runner: &Runner, changes: Changes) -> Api {
         Api {
             snapshots: self.snapshots(),
             volumes: self.volumes(),
             tasks: TaskReader::new(Arc::new(self.store.clone())),
+            receipts: ReceiptService::new(Arc::new(self.store.clone()), Arc::new(SystemClock)),
+            turns: Turns::default(),
             access: access(&self.store),
             ids: Arc::new(RandomIds),
             health: Arc::new(StoreHealth(self.store.clone())),
             wake_workers: Box::new(runner.waker()),
             transfers: Transfers::at_most(settings.limits.transfers.get()),
+            changes,
             rates: Rates::new(settings.limits.by_token, settings.limits.refused_by_peer),
             settings: ApiSettings {
                 zone: settings.zone.clone(),
@@ -254,6 +277,7 @@ impl Parts {
                 head_limit_bytes: settings.limits.head_bytes,
                 json_limit_bytes: settings.limits.json_body_bytes,
                 stalled_body: settings.limits.stalled_body,
+                heartbeat: settings.limits.heartbeat,
                 reads_are_short: self.store.reads_are_short(),
             },
         }

@@ -15,7 +15,7 @@ use actix_web::{
 };
 use futures_util::{Stream, StreamExt as _, future, stream};
 use serde_json::{Value, json};
-use snapshot_api::{Api, ApiSettings, Health, Rates, Transfers, app};
+use snapshot_api::{Api, ApiSettings, Changes, Health, Rates, Transfers, Turns, app};
 use snapshot_domain::{
     Error, OrganizationId, Result, Volume, VolumeId, VolumeState,
     ports::{
@@ -26,7 +26,7 @@ use snapshot_domain::{
         InMemorySnapshotBytes, InMemoryStore, InMemoryVolumes, ManualClock, MockReadAt, MockSnapshotBytes,
         MockSnapshotRepository, MockStagedWrite, MockVolumeBytes, SequentialIds, a_snapshot, a_volume, an_organization,
     },
-    use_case::{AccessService, CheckService, CreateToken, SnapshotService, TaskReader, VolumeService},
+    use_case::{AccessService, CheckService, CreateToken, ReceiptService, SnapshotService, TaskReader, VolumeService},
 };
 
 const MIB: u64 = 1 << 20;
@@ -81,11 +81,14 @@ impl House {
                 ids.clone(),
             ),
             tasks: TaskReader::new(Arc::new(self.store.clone())),
+            receipts: ReceiptService::new(Arc::new(self.store.clone()), Arc::new(ManualClock::default())),
+            turns: Turns::default(),
             access: access(&self.store),
             ids,
             health: Arc::new(Sick),
             wake_workers: Box::new(|| ()),
             transfers: Transfers::at_most(1),
+            changes: Changes::at_most(1),
             rates: Rates::new(None, None),
             settings: ApiSettings {
                 zone: "local-1".to_owned(),
@@ -93,6 +96,7 @@ impl House {
                 head_limit_bytes: 1024,
                 json_limit_bytes: 1024,
                 stalled_body: Duration::from_millis(50),
+                heartbeat: Duration::from_secs(15),
                 reads_are_short: true,
             },
         })

@@ -29,5 +29,5 @@ pub use archive::VaultArchive;
 pub use catalog::VaultCatalog;
 pub use content::VaultContent;
 pub use source::{SourceError, measure};
-pub use task::{Runner, RunnerOptions};
+pub use task::{Observer, Runner, RunnerOptions};
 pub use volume_folder::VolumeFolder;

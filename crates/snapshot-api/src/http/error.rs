@@ -49,6 +49,8 @@ pub(super) enum ApiError {
     RangeNotSatisfiable { size_bytes: u64 },
     #[error("Too many volumes and snapshots are sent or received at once")]
     TooManyTransfers,
+    #[error("Too many requests wait for something")]
+    TooManyWaiting,
     #[error("Too many requests")]
     TooManyRequests { wait: Duration },
     #[error("a handler panicked")]
@@ -91,7 +93,7 @@ impl ApiError {
             Self::RangeNotSatisfiable { size_bytes } => {
                 answer.insert_header((CONTENT_RANGE, format!("bytes */{size_bytes}")));
             }
-            Self::TooManyTransfers => {
+            Self::TooManyTransfers | Self::TooManyWaiting => {
                 answer.insert_header((RETRY_AFTER, "5"));
             }
             Self::TooManyRequests { wait } => {
@@ -152,7 +154,7 @@ impl ApiError {
                 ..plain("not_found")
             },
             Self::NoSuchRoute { .. } => plain("unknown_resource"),
-            Self::TooManyTransfers => plain("service_unavailable"),
+            Self::TooManyTransfers | Self::TooManyWaiting => plain("service_unavailable"),
             Self::TooManyRequests { .. } => plain("rate_limit_exceeded"),
             Self::Panicked => internal(request, plain("api_error")),
         }
@@ -173,7 +175,7 @@ impl ResponseError for ApiError {
             Self::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UnsupportedMediaType(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::RangeNotSatisfiable { .. } => StatusCode::RANGE_NOT_SATISFIABLE,
-            Self::TooManyTransfers => StatusCode::SERVICE_UNAVAILABLE,
+            Self::TooManyTransfers | Self::TooManyWaiting => StatusCode::SERVICE_UNAVAILABLE,
             Self::TooManyRequests { .. } => StatusCode::TOO_MANY_REQUESTS,
             Self::Panicked => StatusCode::INTERNAL_SERVER_ERROR,
         }

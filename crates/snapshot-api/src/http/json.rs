@@ -40,7 +40,12 @@ fn parse(body: &[u8]) -> Result<Fields, ApiError> {
     Ok(fields)
 }
 
-async fn whole(api: &Api, mut payload: Payload) -> Result<Bytes, ApiError> {
+/// Reads a body to its end.
+///
+/// # Errors
+///
+/// 413 when it is too large, 408 when it stalls, 400 when it breaks off.
+pub(super) async fn whole(api: &Api, mut payload: Payload) -> Result<Bytes, ApiError> {
     let limit_bytes = api.settings.json_limit_bytes;
     let mut body = BytesMut::new();
     while let Some(piece) = payload.next().await {

@@ -1,9 +1,11 @@
 //! Requests in, answers out.
 
 mod access_log;
+mod answer;
 mod blocking;
 mod body;
 mod caller;
+mod changes;
 mod download;
 mod edge;
 mod error;
@@ -11,13 +13,17 @@ mod field;
 mod generation;
 mod json;
 mod list;
+mod once;
+mod precondition;
 mod range;
 mod rate;
 mod request_id;
 mod routes;
+mod shown;
 mod slashes;
 mod transfers;
 mod upload;
+mod wait;
 
 use std::{sync::Arc, time::Duration};
 
@@ -31,10 +37,12 @@ use actix_web::{
 use snapshot_domain::{
     Result,
     ports::IdSource,
-    use_case::{AccessService, SnapshotService, TaskReader, VolumeService},
+    use_case::{AccessService, ReceiptService, SnapshotService, TaskReader, VolumeService},
 };
 
 pub use self::{
+    changes::Changes,
+    once::{Turns, forget_old_answers},
     rate::{Rate, Rates},
     transfers::Transfers,
 };
@@ -59,6 +67,10 @@ pub struct Api {
     pub volumes: VolumeService,
     /// What is seen of tasks.
     pub tasks: TaskReader,
+    /// How requests were answered that may be sent again.
+    pub receipts: ReceiptService,
+    /// The requests with a key that are being carried out.
+    pub turns: Turns,
     /// Who may call.
     pub access: AccessService,
     /// Names requests that bring no name of their own.
@@ -69,6 +81,8 @@ pub struct Api {
     pub wake_workers: Box<dyn Fn() + Send + Sync>,
     /// How many volumes and snapshots may be sent or received at once.
     pub transfers: Transfers,
+    /// Tells requests that wait of what they wait for.
+    pub changes: Changes,
     /// How fast requests may come.
     pub rates: Rates,
     /// What can be configured about HTTP.
@@ -88,6 +102,8 @@ pub struct ApiSettings {
     pub json_limit_bytes: usize,
     /// How long a body may bring nothing new before the request is given up. A JSON body must be whole by then.
     pub stalled_body: Duration,
+    /// How long a stream of events may be silent.
+    pub heartbeat: Duration,
     /// Whether reading a few rows is so quick that it may run on the thread that serves the connections.
     pub reads_are_short: bool,
 }

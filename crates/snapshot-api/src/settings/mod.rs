@@ -46,6 +46,8 @@ pub(crate) struct Server {
 pub(crate) struct Limits {
     pub(crate) connections: NonZero<usize>,
     pub(crate) transfers: NonZero<usize>,
+    pub(crate) waiting: NonZero<usize>,
+    pub(crate) heartbeat: Duration,
     /// `None` for any.
     pub(crate) by_token: Option<Rate>,
     /// `None` for any.

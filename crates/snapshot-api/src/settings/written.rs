@@ -41,6 +41,8 @@ struct WrittenServer {
 struct WrittenLimits {
     connections: usize,
     transfers: usize,
+    waiting: usize,
+    heartbeat_ms: u64,
     requests_per_second: u32,
     requests_burst: u32,
     refused_per_second: u32,
@@ -144,6 +146,8 @@ impl WrittenLimits {
         Ok(Limits {
             connections: at_least_one("limits.connections", self.connections)?,
             transfers: at_least_one("limits.transfers", self.transfers)?,
+            waiting: at_least_one("limits.waiting", self.waiting)?,
+            heartbeat: some_time("limits.heartbeat_ms", self.heartbeat_ms)?,
             by_token: rate(self.requests_per_second, self.requests_burst, "limits.requests_burst")?,
             refused_by_peer: rate(
                 self.refused_per_second,

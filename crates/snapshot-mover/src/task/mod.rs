@@ -9,4 +9,4 @@ mod restore;
 mod run;
 mod runner;
 
-pub use runner::{Runner, RunnerOptions};
+pub use runner::{Observer, Runner, RunnerOptions};

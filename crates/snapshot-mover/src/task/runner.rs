@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use snapshot_domain::{Error, Progress, TaskId, ports::Renewal, use_case::TaskService};
+use snapshot_domain::{Error, Progress, TaskId, Work, ports::Renewal, use_case::TaskService};
 use snapshot_vault::Vault;
 
 use super::run::{Running, Workshop, chain};
@@ -22,6 +22,9 @@ const TICK: Duration = Duration::from_secs(1);
 
 /// The shortest time between two rounds of renewals, however often the runner is woken.
 const RENEWAL_PAUSE: Duration = Duration::from_millis(100);
+
+/// Is told of each task whose progress was noted or that has ended, after that was stored. Must return at once.
+pub type Observer = Arc<dyn Fn(&Work) + Send + Sync>;
 
 /// How a runner works.
 #[derive(Clone, Copy, Debug)]
@@ -42,6 +45,7 @@ pub struct Runner {
 
 struct Shared {
     workshop: Workshop,
+    observer: Observer,
     lease: Duration,
     state: Mutex<State>,
     /// Told when there is something to claim or to stop.
@@ -74,6 +78,7 @@ impl Runner {
         vault: Vault,
         volumes: Arc<VolumeFolder>,
         options: RunnerOptions,
+        observer: Observer,
     ) -> io::Result<Self> {
         let shared = Arc::new(Shared {
             workshop: Workshop {
@@ -82,6 +87,7 @@ impl Runner {
                 volumes,
                 threads: options.threads.get(),
             },
+            observer,
             lease: Duration::from_millis(u64::from(options.lease_ms)),
             state: Mutex::default(),
             changed: Condvar::new(),
@@ -221,6 +227,7 @@ impl Shared {
             }
         }
         self.workshop.run(running);
+        (self.observer)(running.task.work());
         self.lock().running.retain(|kept| !Arc::ptr_eq(&kept.running, running));
     }
 
@@ -248,7 +255,10 @@ impl Shared {
         };
         let asked = Instant::now();
         match self.workshop.tasks.renew(&task.lease(), progress) {
-            Ok(Renewal::Continue) => self.note_renewal(task.id(), asked),
+            Ok(Renewal::Continue) => {
+                self.note_renewal(task.id(), asked);
+                (self.observer)(task.work());
+            }
             Ok(Renewal::Cancelled) => {
                 self.note_renewal(task.id(), asked);
                 kept.running.watch.stop(Stop::Cancelled);

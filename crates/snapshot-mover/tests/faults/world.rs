@@ -106,7 +106,7 @@ impl World {
             lease_ms: LEASE_MS,
         };
         arm(plan);
-        Runner::start(tasks, vault, Arc::clone(&self.images), options).unwrap()
+        Runner::start(tasks, vault, Arc::clone(&self.images), options, Arc::new(|_| ())).unwrap()
     }
 
     /// A start of the service on which nothing fails: it does all that there is to do.

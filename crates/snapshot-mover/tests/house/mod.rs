@@ -148,6 +148,7 @@ impl Open {
             self.vault.clone(),
             Arc::clone(&self.folder),
             options,
+            Arc::new(|_| ()),
         );
         self.runner = Some(runner.unwrap());
     }

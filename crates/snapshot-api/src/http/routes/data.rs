@@ -56,7 +56,9 @@ pub(super) async fn write_volume(
 ) -> Result<HttpResponse, ApiError> {
     let caller = identify(&api, &request).await?;
     let id = volume_id(&request)?;
-    let item = upload::receive(&api, caller, id, &request, payload).await?;
+    let received = upload::receive(&api, caller, id, &request, payload).await;
+    api.changes.tell(id.as_uuid());
+    let item = received?;
     let written = Tracked { item, progress: None };
     Ok(HttpResponse::Ok().json(OneVolume::new(&written, Generation::of(&api, &request).zone())))
 }

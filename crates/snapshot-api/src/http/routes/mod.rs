@@ -7,7 +7,7 @@ mod tasks;
 mod volumes;
 
 use actix_web::{
-    HttpRequest, Resource, Route,
+    FromRequest, Handler, HttpRequest, Resource, Responder, Route,
     guard::{Any, Get, Head},
     middleware::from_fn,
     web::{self, ServiceConfig},
@@ -15,7 +15,7 @@ use actix_web::{
 use snapshot_domain::{Resource as Kind, SnapshotId, TaskId, VolumeId};
 use uuid::Uuid;
 
-use super::{error::ApiError, field::parse_uuid, generation};
+use super::{error::ApiError, field::parse_uuid, generation, once};
 
 /// Puts the API behind its URLs.
 pub(super) fn routes(config: &mut ServiceConfig) {
@@ -38,13 +38,14 @@ fn both_generations(config: &mut ServiceConfig) {
         .service(
             resource("/snapshots", "GET, HEAD, POST")
                 .route(read().to(snapshots::list))
-                .route(web::post().to(snapshots::create)),
+                .route(post(snapshots::create)),
         )
         .service(resource("/snapshots/{id}/data", "GET, HEAD").route(read().to(data::of_snapshot)))
+        .service(resource("/snapshots/{id}/events", "GET, HEAD").route(read().to(snapshots::events)))
         .service(
             resource("/volumes", "GET, HEAD, POST")
                 .route(read().to(volumes::list))
-                .route(web::post().to(volumes::create)),
+                .route(post(volumes::create)),
         )
         .service(
             resource("/volumes/{id}", "GET, HEAD, PUT, PATCH, DELETE")
@@ -75,6 +76,16 @@ fn resource(path: &str, allow: &'static str) -> Resource {
         let method = request.method().to_string();
         Err::<&str, _>(ApiError::MethodNotAllowed { method, allow })
     }))
+}
+
+/// A `POST` that may carry an `Idempotency-Key`.
+pub(super) fn post<F, Args>(handler: F) -> Route
+where
+    F: Handler<Args>,
+    Args: FromRequest + 'static,
+    F::Output: Responder + 'static,
+{
+    web::post().to(handler).wrap(from_fn(once::once))
 }
 
 /// `HEAD` works wherever `GET` does.

@@ -1,12 +1,13 @@
 //! `/snapshots`
 
+use std::sync::Arc;
+
 use actix_web::{
     HttpRequest, HttpResponse,
-    http::header::LOCATION,
     web::{Data, Payload},
 };
 use snapshot_domain::{
-    Error, Result as DomainResult, Scope, Snapshot, SnapshotChanges,
+    Error, Result as DomainResult, Scope, Snapshot, SnapshotChanges, SnapshotId,
     ports::{Slice, SnapshotCursor, SnapshotQuery},
     use_case::{Begun, CreateSnapshot, Tracked},
 };
@@ -14,7 +15,8 @@ use snapshot_domain::{
 use super::snapshot_id;
 use crate::http::{
     Api,
-    blocking::{on_pool, read_rows},
+    answer::Answer,
+    blocking::on_pool,
     body::{OneSnapshot, SnapshotBody},
     caller::identify,
     error::ApiError,
@@ -22,7 +24,9 @@ use crate::http::{
     generation::Generation,
     json,
     list::{self, Listed},
-    request_id,
+    once, precondition, request_id,
+    shown::{self, Shown},
+    wait::{self, Look},
 };
 
 pub(super) async fn create(api: Data<Api>, request: HttpRequest, payload: Payload) -> Result<HttpResponse, ApiError> {
@@ -30,21 +34,45 @@ pub(super) async fn create(api: Data<Api>, request: HttpRequest, payload: Payloa
     let generation = Generation::of(&api, &request);
     let command = creation(json::object(&api, &request, payload).await?, &generation)?;
     let request_id = request_id::of(&request);
+    let once = once::of(&request);
     let created = on_pool(move || {
-        let begun = api.snapshots.create(&caller, &command, request_id)?;
+        let answer = |begun: &_| creation_answer(begun, &generation);
+        let begun = match once {
+            None => api.snapshots.create(&caller, &command, request_id)?,
+            Some(once) => {
+                let receipt = |begun: &_| once.receipt(&answer(begun));
+                api.snapshots
+                    .create_once(&caller, &command, request_id, Some(&receipt))?
+            }
+        };
         (api.wake_workers)();
-        Ok::<_, Error>(begun)
+        api.changes.tell(command.volume.as_uuid());
+        Ok::<_, Error>(answer(&begun))
     });
-    let Begun { item, task } = created.await?;
-    let location = generation.path(&format!("/snapshots/{}", item.id()));
-    let progress = Some(task.progress());
-    let body = OneSnapshot::new(&Tracked { item, progress }, generation.zone());
-    Ok(match generation {
-        Generation::Original { .. } => HttpResponse::Ok().json(body),
-        Generation::Zoned { .. } => HttpResponse::Created()
-            .insert_header((LOCATION, location))
-            .json(body.with(&task, &generation)),
-    })
+    Ok(created.await?.respond())
+}
+
+fn creation_answer(begun: &Begun<Snapshot>, generation: &Generation) -> Answer {
+    let Begun { item, task } = begun;
+    let tracked = Tracked {
+        item: item.clone(),
+        progress: Some(task.progress()),
+    };
+    let shown = Shown::snapshot(&tracked, generation.zone());
+    match generation {
+        Generation::Original { .. } => Answer {
+            status: 200,
+            location: None,
+            etag: Some(shown.tag),
+            body: shown.json,
+        },
+        Generation::Zoned { .. } => Answer {
+            status: 201,
+            location: Some(generation.path(&format!("/snapshots/{}", item.id()))),
+            etag: Some(shown.tag),
+            body: shown::json(&OneSnapshot::new(&tracked, generation.zone()).with(task, generation)),
+        },
+    }
 }
 
 pub(super) async fn list(api: Data<Api>, request: HttpRequest) -> Result<HttpResponse, ApiError> {
@@ -55,8 +83,20 @@ pub(super) async fn list(api: Data<Api>, request: HttpRequest) -> Result<HttpRes
 pub(super) async fn get(api: Data<Api>, request: HttpRequest) -> Result<HttpResponse, ApiError> {
     let caller = identify(&api, &request).await?;
     let id = snapshot_id(&request)?;
-    let snapshot = read_rows(&api, move |api| api.snapshots.get(&caller, id)).await?;
-    Ok(HttpResponse::Ok().json(OneSnapshot::new(&snapshot, Generation::of(&api, &request).zone())))
+    let look = looks_at(id, Generation::of(&api, &request));
+    let shown = wait::read(&api, &request, caller, id.as_uuid(), look).await?;
+    shown.answer_read(&request)
+}
+
+pub(super) async fn events(api: Data<Api>, request: HttpRequest) -> Result<HttpResponse, ApiError> {
+    identify(&api, &request).await?;
+    let id = snapshot_id(&request)?;
+    let look = looks_at(id, Generation::of(&api, &request));
+    wait::events(&api, &request, id.as_uuid(), look).await
+}
+
+fn looks_at(id: SnapshotId, generation: Generation) -> Look {
+    Arc::new(move |api, caller| Ok(Shown::snapshot(&api.snapshots.get(caller, id)?, generation.zone())))
 }
 
 pub(super) async fn update(api: Data<Api>, request: HttpRequest, payload: Payload) -> Result<HttpResponse, ApiError> {
@@ -64,16 +104,24 @@ pub(super) async fn update(api: Data<Api>, request: HttpRequest, payload: Payloa
     let id = snapshot_id(&request)?;
     let generation = Generation::of(&api, &request);
     let changes = changes(json::object(&api, &request, payload).await?, &generation)?;
-    let updated = on_pool(move || api.snapshots.update(&caller, id, &changes)).await?;
-    Ok(HttpResponse::Ok().json(OneSnapshot::new(&updated, generation.zone())))
+    let condition = precondition::of_change(request.headers(), id.as_uuid())?;
+    let updated = on_pool(move || {
+        let updated = api.snapshots.update_if(&caller, id, &changes, &condition)?;
+        api.changes.tell(id.as_uuid());
+        Ok::<_, Error>(updated)
+    });
+    let updated = updated.await?;
+    Ok(Shown::snapshot(&updated, generation.zone()).answer())
 }
 
 pub(super) async fn delete(api: Data<Api>, request: HttpRequest) -> Result<HttpResponse, ApiError> {
     let caller = identify(&api, &request).await?;
     let id = snapshot_id(&request)?;
     let request_id = request_id::of(&request);
+    let condition = precondition::of_change(request.headers(), id.as_uuid())?;
     let deleted = on_pool(move || {
-        api.snapshots.delete(&caller, id, request_id)?;
+        api.snapshots.delete_if(&caller, id, request_id, &condition)?;
+        api.changes.tell(id.as_uuid());
         (api.wake_workers)();
         Ok::<_, Error>(())
     });

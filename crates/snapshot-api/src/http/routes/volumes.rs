@@ -1,8 +1,9 @@
 //! `/volumes`
 
+use std::sync::Arc;
+
 use actix_web::{
     HttpRequest, HttpResponse,
-    http::header::LOCATION,
     web::{Data, Payload},
 };
 use snapshot_domain::{
@@ -14,7 +15,8 @@ use snapshot_domain::{
 use super::volume_id;
 use crate::http::{
     Api,
-    blocking::{on_pool, read_rows},
+    answer::Answer,
+    blocking::on_pool,
     body::{OneVolume, VolumeBody},
     caller::identify,
     error::ApiError,
@@ -22,7 +24,10 @@ use crate::http::{
     generation::Generation,
     json,
     list::{self, Listed},
-    request_id,
+    once::{self, Once},
+    precondition, request_id,
+    shown::{self, Shown},
+    wait::{self, Look},
 };
 
 pub(super) async fn create(api: Data<Api>, request: HttpRequest, payload: Payload) -> Result<HttpResponse, ApiError> {
@@ -31,14 +36,29 @@ pub(super) async fn create(api: Data<Api>, request: HttpRequest, payload: Payloa
     let query = Fields::of_query(request.query_string())?;
     let command = creation(query, json::object(&api, &request, payload).await?, &generation)?;
     let request_id = request_id::of(&request);
-    let (item, task) = on_pool(move || command.act(&api, &caller, request_id)).await?;
-    let location = generation.path(&format!("/volumes/{}", item.id()));
-    let progress = task.as_ref().map(Task::progress);
-    let mut body = OneVolume::new(&Tracked { item, progress }, generation.zone());
-    if let (Generation::Zoned { .. }, Some(task)) = (&generation, task) {
-        body = body.with(&task, &generation);
+    let once = once::of(&request);
+    let created = on_pool(move || command.act(&api, &caller, request_id, &generation, once.as_ref()));
+    Ok(created.await?.respond())
+}
+
+fn creation_answer(volume: &Volume, task: Option<&Task>, generation: &Generation) -> Answer {
+    let tracked = Tracked {
+        item: volume.clone(),
+        progress: task.map(Task::progress),
+    };
+    let shown = Shown::volume(&tracked, generation.zone());
+    let body = match (generation, task) {
+        (Generation::Zoned { .. }, Some(task)) => {
+            shown::json(&OneVolume::new(&tracked, generation.zone()).with(task, generation))
+        }
+        (Generation::Original { .. }, _) | (Generation::Zoned { .. }, None) => shown.json,
+    };
+    Answer {
+        status: 201,
+        location: Some(generation.path(&format!("/volumes/{}", volume.id()))),
+        etag: Some(shown.tag),
+        body,
     }
-    Ok(HttpResponse::Created().insert_header((LOCATION, location)).json(body))
 }
 
 pub(super) async fn list(api: Data<Api>, request: HttpRequest) -> Result<HttpResponse, ApiError> {
@@ -49,8 +69,10 @@ pub(super) async fn list(api: Data<Api>, request: HttpRequest) -> Result<HttpRes
 pub(super) async fn get(api: Data<Api>, request: HttpRequest) -> Result<HttpResponse, ApiError> {
     let caller = identify(&api, &request).await?;
     let id = volume_id(&request)?;
-    let volume = read_rows(&api, move |api| api.volumes.get(&caller, id)).await?;
-    Ok(HttpResponse::Ok().json(OneVolume::new(&volume, Generation::of(&api, &request).zone())))
+    let generation = Generation::of(&api, &request);
+    let look: Look = Arc::new(move |api, caller| Ok(Shown::volume(&api.volumes.get(caller, id)?, generation.zone())));
+    let shown = wait::read(&api, &request, caller, id.as_uuid(), look).await?;
+    shown.answer_read(&request)
 }
 
 pub(super) async fn update(api: Data<Api>, request: HttpRequest, payload: Payload) -> Result<HttpResponse, ApiError> {
@@ -58,16 +80,24 @@ pub(super) async fn update(api: Data<Api>, request: HttpRequest, payload: Payloa
     let id = volume_id(&request)?;
     let changes = changes(json::object(&api, &request, payload).await?)?;
     let generation = Generation::of(&api, &request);
-    let updated = on_pool(move || api.volumes.update(&caller, id, &changes)).await?;
-    Ok(HttpResponse::Ok().json(OneVolume::new(&updated, generation.zone())))
+    let condition = precondition::of_change(request.headers(), id.as_uuid())?;
+    let updated = on_pool(move || {
+        let updated = api.volumes.update_if(&caller, id, &changes, &condition)?;
+        api.changes.tell(id.as_uuid());
+        Ok::<_, Error>(updated)
+    });
+    let updated = updated.await?;
+    Ok(Shown::volume(&updated, generation.zone()).answer())
 }
 
 pub(super) async fn delete(api: Data<Api>, request: HttpRequest) -> Result<HttpResponse, ApiError> {
     let caller = identify(&api, &request).await?;
     let id = volume_id(&request)?;
     let request_id = request_id::of(&request);
+    let condition = precondition::of_change(request.headers(), id.as_uuid())?;
     let deleted = on_pool(move || {
-        api.volumes.delete(&caller, id, request_id)?;
+        api.volumes.delete_if(&caller, id, request_id, &condition)?;
+        api.changes.tell(id.as_uuid());
         (api.wake_workers)();
         Ok::<_, Error>(())
     });
@@ -82,14 +112,38 @@ enum Creation {
 }
 
 impl Creation {
-    /// The new volume, and the task that will fill it, if any.
-    fn act(self, api: &Api, caller: &Caller, request: RequestId) -> DomainResult<(Volume, Option<Task>)> {
+    /// Makes the volume, and tells of it.
+    fn act(
+        self,
+        api: &Api,
+        caller: &Caller,
+        request: RequestId,
+        generation: &Generation,
+        once: Option<&Once>,
+    ) -> DomainResult<Answer> {
         match self {
-            Self::Empty(command) => Ok((api.volumes.create(caller, command)?, None)),
+            Self::Empty(command) => {
+                let answer = |volume: &Volume| creation_answer(volume, None, generation);
+                let made = match once {
+                    None => api.volumes.create(caller, command)?,
+                    Some(once) => {
+                        let receipt = |volume: &_| once.receipt(&answer(volume));
+                        api.volumes.create_once(caller, command, Some(&receipt))?
+                    }
+                };
+                Ok(answer(&made))
+            }
             Self::Restored(command) => {
-                let Begun { item, task } = api.volumes.restore(caller, command, request)?;
+                let answer = |begun: &Begun<Volume>| creation_answer(&begun.item, Some(&begun.task), generation);
+                let begun = match once {
+                    None => api.volumes.restore(caller, command, request)?,
+                    Some(once) => {
+                        let receipt = |begun: &_| once.receipt(&answer(begun));
+                        api.volumes.restore_once(caller, command, request, Some(&receipt))?
+                    }
+                };
                 (api.wake_workers)();
-                Ok((item, Some(task)))
+                Ok(answer(&begun))
             }
         }
     }
