@@ -5,7 +5,7 @@ use crate::format::Flaw;
 use crate::format::record::{Codec, HEADER_BYTES, Kind, OVERHEAD_BYTES, Record, RecordHeader};
 use crate::hash::{ChunkHash, ChunkId};
 use crate::key::DomainKeys;
-use crate::seal::{NONCE_BYTES, TAG_BYTES, checksum, random_bytes};
+use crate::seal::{CHECKSUM_BYTES, NONCE_BYTES, TAG_BYTES, checksum, random_bytes};
 use std::fmt;
 use zstd::bulk::{Compressor, Decompressor};
 
@@ -14,6 +14,7 @@ const ZSTD_LEVEL: i32 = 1;
 /// Makes records. Its contexts and buffers are reused from one chunk to the next.
 pub(crate) struct Sealer {
     compressor: Compressor<'static>,
+    /// As long as the longest record was.
     record: Vec<u8>,
     opener: Opener,
 }
@@ -46,23 +47,23 @@ impl Sealer {
             nonce: random_bytes::<NONCE_BYTES>()?,
             id,
         };
-        self.record[..HEADER_BYTES].copy_from_slice(&header.encode());
-        let (associated, payload) = self.record.split_at_mut(HEADER_BYTES);
-        let tag = keys
-            .records
-            .seal(header.nonce, associated, &mut payload[..payload_len])?;
-        self.record.truncate(HEADER_BYTES + payload_len);
-        self.record.extend_from_slice(&tag);
-        let sum = checksum(&self.record);
-        self.record.extend_from_slice(&sum);
+        let bytes = &mut self.record[..payload_len + OVERHEAD_BYTES];
+        let (associated, rest) = bytes.split_at_mut(HEADER_BYTES);
+        associated.copy_from_slice(&header.encode());
+        let (payload, rest) = rest.split_at_mut(payload_len);
+        let tag = keys.records.seal(header.nonce, associated, payload)?;
+        rest[..TAG_BYTES].copy_from_slice(&tag);
+        let content = bytes.len() - CHECKSUM_BYTES;
+        let sum = checksum(&bytes[..content]);
+        bytes[content..].copy_from_slice(&sum);
 
-        let record = Record::parse_unsummed(&self.record).map_err(|_| VaultError::SelfCheckFailed)?;
+        let record = Record::parse_unsummed(bytes).map_err(|_| VaultError::SelfCheckFailed)?;
         let opened = self
             .opener
             .unseal(keys, &record, plain.len())
             .map_err(|_| VaultError::SelfCheckFailed)?;
         if opened == plain {
-            Ok(&self.record)
+            Ok(bytes)
         } else {
             Err(VaultError::SelfCheckFailed)
         }
@@ -71,7 +72,7 @@ impl Sealer {
     /// Writes the payload behind the place of the header: compressed where that saves at least a twentieth.
     fn compress(&mut self, plain: &[u8]) -> (Codec, usize) {
         let worthwhile = plain.len() - plain.len() / 20;
-        self.record.resize(plain.len() + OVERHEAD_BYTES, 0);
+        grow(&mut self.record, plain.len() + OVERHEAD_BYTES);
         let room = &mut self.record[HEADER_BYTES..HEADER_BYTES + worthwhile];
         // It fails when the room is too small, which is just when compressing is not worthwhile.
         if let Ok(len) = self.compressor.compress_to_buffer(plain, room) {
@@ -79,6 +80,13 @@ impl Sealer {
         }
         self.record[HEADER_BYTES..HEADER_BYTES + plain.len()].copy_from_slice(plain);
         (Codec::Raw, plain.len())
+    }
+}
+
+/// Makes a reused buffer at least so long. It never shrinks: to grow it again would fill it with zeros for nothing.
+fn grow(buffer: &mut Vec<u8>, len: usize) {
+    if buffer.len() < len {
+        buffer.resize(len, 0);
     }
 }
 
@@ -148,20 +156,20 @@ impl Opener {
         if plain_len > max_len {
             return Err(Flaw::Bytes("a record claims to hold more than it can"));
         }
-        self.opened.resize(record.sealed.len() - TAG_BYTES, 0);
+        let opened_len = record.sealed.len() - TAG_BYTES;
+        grow(&mut self.opened, opened_len);
+        let opened = &mut self.opened[..opened_len];
         keys.records
-            .open(header.nonce, record.associated, record.sealed, &mut self.opened)
+            .open(header.nonce, record.associated, record.sealed, opened)
             .map_err(|_| Flaw::Bytes("its domain's key does not open a record"))?;
         match header.codec {
-            Codec::Raw if self.opened.len() == plain_len => Ok(&self.opened),
+            Codec::Raw if opened_len == plain_len => Ok(opened),
             Codec::Raw => Err(Flaw::Bytes("a record holds another number of bytes than it says")),
             Codec::Zstd => {
-                self.plain.resize(plain_len, 0);
-                match self
-                    .decompressor
-                    .decompress_to_buffer(&self.opened, self.plain.as_mut_slice())
-                {
-                    Ok(len) if len == plain_len => Ok(&self.plain),
+                grow(&mut self.plain, plain_len);
+                let plain = &mut self.plain[..plain_len];
+                match self.decompressor.decompress_to_buffer(opened, plain) {
+                    Ok(len) if len == plain_len => Ok(plain),
                     _ => Err(Flaw::Bytes("a record does not decompress to what it says")),
                 }
             }
