@@ -1,11 +1,12 @@
-//! Writing and reading a file in large aligned pieces past the page cache.
+//! Writing and reading files in large aligned pieces past the page cache.
 
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use rustix::io::Errno;
 use std::fmt;
 use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::ops::Range;
+use std::os::unix::fs::FileExt;
 
 /// Packs written in pieces of 4 MiB by direct I/O leave the page cache to those who need it, and were measured to be
 /// several times faster than through it when memory is short.
@@ -13,66 +14,77 @@ const PIECE_BYTES: usize = 4 << 20;
 /// No device known asks for more.
 const ALIGNMENT: usize = 4096;
 
-/// A file that is read from beginning to end: by direct I/O where the file system takes it, buffered elsewhere.
-#[derive(Debug)]
-pub(super) struct DirectReader {
-    file: File,
-    direct: bool,
+/// Reads a long piece: by direct I/O where the file system takes it, buffered elsewhere.
+pub(super) fn read_piece(file: &File, offset: u64, len: usize, piece: &mut Piece) -> io::Result<()> {
+    if set_direct(file, true).is_ok() {
+        if read_direct(file, offset, len, piece)? {
+            return Ok(());
+        }
+        set_direct(file, false)?;
+    }
+    file.read_exact_at(piece.room(len), offset)
+}
+
+/// Reads whole blocks, unless the file system refuses that: then `false`.
+fn read_direct(file: &File, offset: u64, len: usize, piece: &mut Piece) -> io::Result<bool> {
+    let lead = usize::try_from(offset % ALIGNMENT as u64).expect("less than the alignment");
+    let blocks = (lead + len).next_multiple_of(ALIGNMENT);
+    piece.grow(blocks + ALIGNMENT);
+    let start = aligned_start(&piece.memory);
+    let room = &mut piece.memory[start..start + blocks];
+    let mut filled = 0;
+    while filled < lead + len {
+        match file.read_at(&mut room[filled..], offset - lead as u64 + filled as u64) {
+            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+            Ok(n) => filled += n,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            // As when writing; and after a short read the next one begins unaligned.
+            Err(error) if error.raw_os_error() == Some(Errno::INVAL.raw_os_error()) => return Ok(false),
+            Err(error) => return Err(error),
+        }
+    }
+    piece.bytes = start + lead..start + lead + len;
+    Ok(true)
+}
+
+/// What one long read brought. Its memory is used again by the next one.
+#[derive(Debug, Default)]
+pub struct Piece {
     memory: Vec<u8>,
-    start: usize,
-    /// What of the present piece was not given out yet.
-    rest: Range<usize>,
+    bytes: Range<usize>,
 }
 
-impl DirectReader {
-    pub(super) fn new(file: File) -> Self {
-        let direct = set_direct(&file, true).is_ok();
-        let (memory, start) = piece();
-        Self {
-            file,
-            direct,
-            memory,
-            start,
-            rest: 0..0,
-        }
+impl Piece {
+    /// What was read.
+    pub fn bytes(&self) -> &[u8] {
+        &self.memory[self.bytes.clone()]
     }
 
-    fn read_piece(&mut self) -> io::Result<()> {
-        loop {
-            match self.file.read(&mut self.memory[self.start..self.start + PIECE_BYTES]) {
-                Ok(len) => {
-                    self.rest = self.start..self.start + len;
-                    return Ok(());
-                }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                // As when writing; and after a short read the next one begins unaligned.
-                Err(error) if self.direct && error.raw_os_error() == Some(Errno::INVAL.raw_os_error()) => {
-                    set_direct(&self.file, false)?;
-                    self.direct = false;
-                }
-                Err(error) => return Err(error),
-            }
-        }
+    /// Room for `len` bytes: those that [`bytes`](Self::bytes) gives from now on.
+    pub fn room(&mut self, len: usize) -> &mut [u8] {
+        self.grow(len);
+        self.bytes = 0..len;
+        &mut self.memory[..len]
     }
-}
 
-impl Read for DirectReader {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        if self.rest.is_empty() {
-            self.read_piece()?;
+    /// It never shrinks: to grow it again would fill it with zeros for nothing.
+    fn grow(&mut self, len: usize) {
+        if self.memory.len() < len {
+            self.memory.resize(len, 0);
         }
-        let len = buffer.len().min(self.rest.len());
-        buffer[..len].copy_from_slice(&self.memory[self.rest.start..self.rest.start + len]);
-        self.rest.start += len;
-        Ok(len)
     }
 }
 
 /// Memory in which an aligned piece begins at the index that comes with it.
 fn piece() -> (Vec<u8>, usize) {
     let memory = vec![0; PIECE_BYTES + ALIGNMENT];
-    let start = memory.as_ptr().align_offset(ALIGNMENT).min(ALIGNMENT);
+    let start = aligned_start(&memory);
     (memory, start)
+}
+
+/// The first index that lies at a multiple of the alignment.
+fn aligned_start(memory: &[u8]) -> usize {
+    memory.as_ptr().align_offset(ALIGNMENT).min(ALIGNMENT)
 }
 
 /// A file that is written from beginning to end: by direct I/O where the file system takes it, buffered elsewhere.
@@ -186,22 +198,28 @@ mod tests {
     }
 
     #[test]
-    fn a_file_is_read_as_it_was_written_whatever_its_length() {
+    fn any_piece_of_a_file_is_read_as_it_was_written() {
         for base in [env!("CARGO_MANIFEST_DIR"), "/dev/shm"] {
             let Ok(folder) = tempfile::tempdir_in(base) else {
                 continue;
             };
-            for len in [0, 1, 4096, PIECE_BYTES, 2 * PIECE_BYTES + 4097] {
-                let path = folder.path().join("file");
-                let expected: Vec<u8> = (0..251).cycle().take(len).collect();
-                std::fs::write(&path, &expected).unwrap();
+            let path = folder.path().join("file");
+            let expected: Vec<u8> = (0..251).cycle().take(3 * ALIGNMENT + 77).collect();
+            std::fs::write(&path, &expected).unwrap();
+            let mut piece = Piece::default();
 
-                let mut read = Vec::new();
-                DirectReader::new(File::open(&path).unwrap())
-                    .read_to_end(&mut read)
-                    .unwrap();
+            for offset in [0, 1, ALIGNMENT - 1, ALIGNMENT, 2 * ALIGNMENT + 5, expected.len()] {
+                for len in [0, 1, 77, ALIGNMENT, expected.len() - offset] {
+                    let file = File::open(&path).unwrap();
+                    let read = read_piece(&file, offset as u64, len, &mut piece);
 
-                assert!(read == expected, "{len} bytes in {base}");
+                    let Some(expected) = expected.get(offset..offset + len) else {
+                        assert_eq!(read.unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
+                        continue;
+                    };
+                    read.unwrap();
+                    assert!(piece.bytes() == expected, "{len} bytes from {offset} on in {base}");
+                }
             }
         }
     }

@@ -1,7 +1,7 @@
 //! Objects as files in a folder.
 
-use super::direct::{DirectFile, DirectReader};
-use super::{BlobEntry, BlobError, BlobKey, BlobStore, BlobWriter};
+use super::direct::{self, DirectFile};
+use super::{BlobEntry, BlobError, BlobKey, BlobStore, BlobWriter, Piece};
 use rustix::fs::{CWD, RenameFlags, renameat_with, syncfs};
 use std::collections::HashSet;
 use std::fs::{self, DirBuilder, File, OpenOptions};
@@ -106,15 +106,12 @@ impl BlobStore for LocalBlobs {
 
     fn read(&self, key: &BlobKey, offset: u64, buffer: &mut [u8]) -> Result<(), BlobError> {
         let result = File::open(self.0.path(key)).and_then(|file| file.read_exact_at(buffer, offset));
-        result.map_err(|error| match error.kind() {
-            io::ErrorKind::UnexpectedEof => BlobError::Short { key: key.clone() },
-            _ => of_object(key, error),
-        })
+        result.map_err(|error| of_read(key, error))
     }
 
-    fn stream(&self, key: &BlobKey) -> Result<Box<dyn io::Read + '_>, BlobError> {
-        let file = File::open(self.0.path(key)).map_err(|error| of_object(key, error))?;
-        Ok(Box::new(DirectReader::new(file)))
+    fn read_piece(&self, key: &BlobKey, offset: u64, len: usize, piece: &mut Piece) -> Result<(), BlobError> {
+        let result = File::open(self.0.path(key)).and_then(|file| direct::read_piece(&file, offset, len, piece));
+        result.map_err(|error| of_read(key, error))
     }
 
     fn size(&self, key: &BlobKey) -> Result<u64, BlobError> {
@@ -311,6 +308,13 @@ fn sync_folder(path: &Path) -> Result<(), BlobError> {
     File::open(path)
         .and_then(|folder| folder.sync_all())
         .map_err(|error| failed(path, error))
+}
+
+fn of_read(key: &BlobKey, error: io::Error) -> BlobError {
+    match error.kind() {
+        io::ErrorKind::UnexpectedEof => BlobError::Short { key: key.clone() },
+        _ => of_object(key, error),
+    }
 }
 
 fn of_object(key: &BlobKey, error: io::Error) -> BlobError {

@@ -3,9 +3,11 @@
 mod direct;
 pub(crate) mod local;
 
+pub use direct::Piece;
+
 use std::fmt;
 use std::io;
-use std::ops::{ControlFlow, Range};
+use std::ops::ControlFlow;
 
 /// A store of immutable objects under names.
 ///
@@ -40,18 +42,15 @@ pub trait BlobStore: Send + Sync {
     /// [`BlobError::NotFound`], and [`BlobError::Short`] when the object ends before the buffer is full.
     fn read(&self, key: &BlobKey, offset: u64, buffer: &mut [u8]) -> Result<(), BlobError>;
 
-    /// Opens an object that is to be read once, from its beginning to its end. Where that is possible the bytes come from
-    /// below the system's caches: whoever checks them wants to know what lies on the disk.
+    /// Reads `len` bytes from `offset` on that are many, and are hardly asked for again. Where that is possible they come
+    /// from below the system's caches: it takes less of the processor, leaves the caches to others, and whoever checks the
+    /// bytes knows what lies on the disk.
     ///
     /// # Errors
     ///
-    /// [`BlobError::NotFound`].
-    fn stream(&self, key: &BlobKey) -> Result<Box<dyn io::Read + '_>, BlobError> {
-        Ok(Box::new(Stream {
-            blobs: self,
-            rest: 0..self.size(key)?,
-            key: key.clone(),
-        }))
+    /// As [`read`](Self::read).
+    fn read_piece(&self, key: &BlobKey, offset: u64, len: usize, piece: &mut Piece) -> Result<(), BlobError> {
+        self.read(key, offset, piece.room(len))
     }
 
     /// The object's size in bytes.
@@ -75,28 +74,6 @@ pub trait BlobStore: Send + Sync {
     ///
     /// When it may still be there, or come back after a power loss.
     fn delete(&self, key: &BlobKey) -> Result<(), BlobError>;
-}
-
-/// An object read from its beginning to its end by ranged reads.
-struct Stream<'a, S: ?Sized> {
-    blobs: &'a S,
-    key: BlobKey,
-    rest: Range<u64>,
-}
-
-impl<S: BlobStore + ?Sized> io::Read for Stream<'_, S> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let left = usize::try_from(self.rest.end - self.rest.start).unwrap_or(usize::MAX);
-        let len = buffer.len().min(left);
-        self.blobs
-            .read(&self.key, self.rest.start, &mut buffer[..len])
-            .map_err(|error| match error {
-                BlobError::Io { source, .. } | BlobError::NoSpace { source } => source,
-                gone => io::Error::new(io::ErrorKind::NotFound, gone),
-            })?;
-        self.rest.start += len as u64;
-        Ok(len)
-    }
 }
 
 /// An object being written. Dropping it discards what was written.

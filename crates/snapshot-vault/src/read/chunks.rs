@@ -16,6 +16,8 @@ use std::ops::Range;
 const MAX_RUN_BYTES: u64 = 4 << 20;
 /// So much that is not needed is read rather than skipped.
 const MAX_GAP_BYTES: u64 = 128 << 10;
+/// From here on a run counts as long. Shorter ones gain by what the system reads ahead, and by its caches.
+const MIN_PIECE_BYTES: usize = 512 << 10;
 
 /// A chunk to be read.
 #[derive(Debug)]
@@ -89,10 +91,13 @@ impl StoredCopy {
         }
         let start = first.stored().start;
         let len = usize::try_from(last.stored().end - start).expect("a run is a few mebibytes");
-        if buffers.run.len() < len {
-            buffers.run.resize(len, 0);
-        }
-        match self.domain.vault.blobs.read(&object, start, &mut buffers.run[..len]) {
+        let blobs = &self.domain.vault.blobs;
+        let read = if len >= MIN_PIECE_BYTES {
+            blobs.read_piece(&object, start, len, &mut buffers.run)
+        } else {
+            blobs.read(&object, start, buffers.run.room(len))
+        };
+        match read {
             Ok(()) => {}
             // One by one, to give out what can be read and to tell exactly where the loss begins.
             Err(BlobError::NotFound { .. } | BlobError::Short { .. }) if run.len() > 1 => {
@@ -115,7 +120,7 @@ impl StoredCopy {
         for wanted in run {
             let stored = wanted.stored();
             let within = |position: u64| usize::try_from(position - start).expect("within the run");
-            let record = &buffers.run[within(stored.start)..within(stored.end)];
+            let record = &buffers.run.bytes()[within(stored.start)..within(stored.end)];
             let len = usize::try_from(wanted.span.end - wanted.span.start).expect("a chunk is at most 4 MiB");
             let plain = opener(&mut buffers.opener)?
                 .open(&self.domain.core.keys, record, &wanted.expected, len)

@@ -8,7 +8,7 @@ mod verifier;
 pub use salvage::Lost;
 pub use verifier::Verifier;
 
-use crate::blob::BlobError;
+use crate::blob::{BlobError, Piece};
 use crate::codec::{Expected, Opener};
 use crate::digest::{Digest, PageRead, zero_hash};
 use crate::domain::Domain;
@@ -47,7 +47,7 @@ struct CopyCore {
 /// The buffers of one reading thread: up to some 4 MiB and two chunks, allocated when first used.
 #[derive(Debug, Default)]
 pub struct ReadBuffers {
-    run: Vec<u8>,
+    run: Piece,
     opener: Option<Opener>,
     /// The page that was read last, because small reads ask for the same one again and again.
     page: Option<(ChunkHash, Arc<Page>)>,

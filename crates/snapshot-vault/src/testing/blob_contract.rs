@@ -1,7 +1,7 @@
 //! What every [`BlobStore`] promises, a function per promise. [`blob_store_contract!`](crate::blob_store_contract) makes
 //! a test of each.
 
-use crate::blob::{BlobEntry, BlobError, BlobKey, BlobStore};
+use crate::blob::{BlobEntry, BlobError, BlobKey, BlobStore, Piece};
 use std::ops::ControlFlow;
 
 /// Makes a test of each promise; the expression makes an empty store, and whatever must live as long as it.
@@ -15,7 +15,7 @@ macro_rules! blob_store_contract {
             discards_what_is_not_committed,
             never_writes_a_name_twice,
             lets_only_one_of_two_racing_writers_win,
-            streams_an_object_from_its_beginning_to_its_end,
+            reads_long_pieces_from_anywhere,
             tells_a_missing_object_from_a_short_one,
             lists_all_objects_in_order,
             stops_a_listing_when_told_to,
@@ -150,25 +150,26 @@ pub fn lets_only_one_of_two_racing_writers_win(store: &impl BlobStore) {
     }
 }
 
-/// An object of some megabytes and an empty one.
-///
 /// # Panics
 ///
 /// When the promise is broken.
-pub fn streams_an_object_from_its_beginning_to_its_end(store: &impl BlobStore) {
+pub fn reads_long_pieces_from_anywhere(store: &impl BlobStore) {
     let bytes: Vec<u8> = (0..251).cycle().take((5 << 20) + 7).collect();
     store.put(&key("a/long"), &bytes).expect("put");
-    store.put(&key("a/empty"), b"").expect("put");
-    let streamed = |name: &str| {
-        let mut read = Vec::new();
-        let mut stream = store.stream(&key(name)).expect("the object is there");
-        stream.read_to_end(&mut read).expect("the object can be read");
-        read
-    };
+    let mut piece = Piece::default();
 
-    assert!(streamed("a/long") == bytes);
-    assert_eq!(streamed("a/empty"), b"");
-    assert!(matches!(store.stream(&key("a/c")), Err(BlobError::NotFound { .. })));
+    for (offset, len) in [(0, bytes.len()), (0, 1), (4095, 4 << 20), (bytes.len() - 9, 9), (7, 0)] {
+        store
+            .read_piece(&key("a/long"), offset as u64, len, &mut piece)
+            .expect("the piece is there");
+        assert!(
+            piece.bytes() == &bytes[offset..offset + len],
+            "{len} bytes from {offset} on"
+        );
+    }
+    let mut read = |name: &str, offset| store.read_piece(&key(name), offset, 10, &mut piece);
+    assert!(matches!(read("a/long", 5 << 20), Err(BlobError::Short { .. })));
+    assert!(matches!(read("a/c", 0), Err(BlobError::NotFound { .. })));
 }
 
 /// # Panics

@@ -2,19 +2,20 @@
 
 use super::Check;
 use super::objects::Domains;
-use crate::blob::{BlobEntry, BlobError, BlobStore};
+use crate::blob::{BlobEntry, BlobError, BlobStore, Piece};
 use crate::codec::Opener;
 use crate::error::VaultError;
 use crate::format::pack::{Footer, FooterEntry, HEADER_BYTES, decode_footer, decode_header};
 use crate::format::page::{self, MAX_PAGE_BYTES};
 use crate::format::record::{Kind, OVERHEAD_BYTES, Record};
 use crate::format::{Flaw, names};
-use crate::id::{ChunkSize, PackId};
+use crate::id::{ChunkSize, DomainId, PackId};
 use crate::key::DomainKeys;
 use crate::pack::read_footer;
-use std::io::{self, Read};
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, Range};
+use std::slice;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 /// A pack that was stored when the verification began.
 #[derive(Clone, Copy, Debug)]
@@ -23,6 +24,8 @@ pub(super) struct StoredPack {
     size_bytes: u64,
 }
 
+/// So much is read at once, and one record at least.
+const SECTION_BYTES: u64 = 4 << 20;
 const MAX_RECORD_BYTES: usize = ChunkSize::MAX_BYTES as usize + OVERHEAD_BYTES;
 const CUT_OFF: Flaw = Flaw::Bytes("it is cut off");
 const UNREADABLE: Flaw = Flaw::Bytes(super::report::UNREADABLE);
@@ -54,19 +57,81 @@ impl Check<'_> {
     /// Checks packs from their beginnings to their ends, and opens what is in them where there is a key.
     pub(super) fn packs(&self, packs: &[StoredPack], domains: Option<&Domains>) -> Result<(), VaultError> {
         self.pace.expect(packs.iter().map(|pack| pack.size_bytes).sum());
-        let next = AtomicUsize::new(0);
-        self.in_parallel(packs.len(), || {
+        let queue = Mutex::new(Queue {
+            packs: packs.iter(),
+            sections: Vec::new(),
+        });
+        self.in_parallel(usize::MAX, || {
             let mut worker = Worker {
                 check: self,
                 domains,
                 opener: Opener::new()?,
-                record: Vec::new(),
+                piece: Piece::default(),
             };
-            while let Some(pack) = packs.get(next.fetch_add(1, Ordering::Relaxed)) {
-                worker.check(pack)?;
+            while let Some(section) = self.next_section(&queue)? {
+                worker.check(&section)?;
             }
             Ok(())
         })
+    }
+
+    /// The next section that nobody has taken.
+    fn next_section(&self, queue: &Mutex<Queue<'_>>) -> Result<Option<Section>, VaultError> {
+        // Held while a footer is read: who found no section then would end too early.
+        let mut queue = queue.lock().unwrap_or_else(PoisonError::into_inner);
+        loop {
+            if let Some(section) = queue.sections.pop() {
+                return Ok(Some(section));
+            }
+            let Some(pack) = queue.packs.next() else {
+                return Ok(None);
+            };
+            self.findings().checked.packs += 1;
+            if let Some(footer) = self.footer(pack)? {
+                queue.sections = self.sections(*pack, &footer);
+                queue.sections.reverse();
+            } else {
+                self.pace.advance(pack.size_bytes);
+            }
+        }
+    }
+
+    /// Cuts a pack into sections, in order.
+    fn sections(&self, pack: StoredPack, footer: &Footer) -> Vec<Section> {
+        let mut entries = &footer.entries[..];
+        let mut pack_end = pack.size_bytes;
+        if let Some(at) = entries
+            .iter()
+            .position(|entry| entry.length as usize > MAX_RECORD_BYTES)
+        {
+            let reason = "a record is longer than one can be";
+            self.findings().pack(pack.id, reason);
+            pack_end = entries[at].offset.into();
+            entries = &entries[..at];
+        }
+        let mut sections = Vec::new();
+        let mut start = 0;
+        loop {
+            let mut bytes = 0;
+            let records = entries.iter().take_while(|entry| {
+                bytes += u64::from(entry.length);
+                bytes <= SECTION_BYTES
+            });
+            // One at least; none only in a pack that has none.
+            let (now, later) = entries.split_at(records.count().max(1).min(entries.len()));
+            entries = later;
+            let end = later.first().map_or(pack_end, |next| next.offset.into());
+            sections.push(Section {
+                pack,
+                domain: footer.domain,
+                entries: now.to_vec(),
+                range: start..end,
+            });
+            start = end;
+            if entries.is_empty() {
+                return sections;
+            }
+        }
     }
 
     /// Shows what each pack holds that is whole, as far as it is known. Packs are shown in any order, by any thread.
@@ -110,55 +175,64 @@ impl Check<'_> {
     }
 }
 
+/// What is still to be checked.
+struct Queue<'a> {
+    packs: slice::Iter<'a, StoredPack>,
+    /// Those of one pack, the first one last.
+    sections: Vec<Section>,
+}
+
+/// Some records of a pack that follow one another, read at once: less than a pack, so that no thread is left with much to
+/// do when the others have ended.
+struct Section {
+    pack: StoredPack,
+    domain: DomainId,
+    entries: Vec<FooterEntry>,
+    /// Its bytes. The first section begins with the pack's header, the last one ends with its footer.
+    range: Range<u64>,
+}
+
 /// One thread that checks packs.
 struct Worker<'a> {
     check: &'a Check<'a>,
     domains: Option<&'a Domains>,
     opener: Opener,
-    record: Vec<u8>,
+    piece: Piece,
 }
 
 impl Worker<'_> {
-    fn check(&mut self, pack: &StoredPack) -> Result<(), VaultError> {
-        self.check.findings().checked.packs += 1;
-        let Some(footer) = self.check.footer(pack)? else {
-            self.check.pace.advance(pack.size_bytes);
-            return Ok(());
-        };
+    fn check(&mut self, section: &Section) -> Result<(), VaultError> {
         let blobs = &*self.check.blobs;
-        let mut stream = match blobs.stream(&names::pack(pack.id)) {
-            Ok(stream) => stream,
+        let name = names::pack(section.pack.id);
+        let keys = self.domains.and_then(|domains| domains.opened(section.domain));
+        let len = usize::try_from(section.range.end - section.range.start).expect("a section is a few mebibytes");
+        let is_read = match blobs.read_piece(&name, section.range.start, len, &mut self.piece) {
+            Ok(()) => true,
+            // One place that the disk does not give back is no reason to give up all others.
+            Err(BlobError::Short { .. } | BlobError::Io { .. }) => false,
             Err(BlobError::NotFound { .. }) => return Ok(()),
             Err(error) => return Err(error.into()),
         };
-        let keys = self.domains.and_then(|domains| domains.opened(footer.domain));
-        let mut header = [0; HEADER_BYTES];
-        let mut is_streaming = stream.read_exact(&mut header).is_ok();
-        let mut left = pack.size_bytes;
-        for entry in &footer.entries {
-            if entry.length as usize > MAX_RECORD_BYTES {
-                let reason = "a record is longer than one can be";
-                self.check.findings().pack(pack.id, reason);
-                break;
-            }
-            self.record.resize(entry.length as usize, 0);
-            is_streaming = is_streaming && stream.read_exact(&mut self.record).is_ok();
-            // One place that the disk does not give back is no reason to give up the whole pack.
-            let read = if is_streaming {
-                Ok(())
+        let mut left = len as u64;
+        let mut record = Vec::new();
+        for entry in &section.entries {
+            let outcome = if is_read {
+                let at = usize::try_from(u64::from(entry.offset) - section.range.start).expect("within the section");
+                let bytes = &self.piece.bytes()[at..at + entry.length as usize];
+                check_record(&mut self.opener, bytes, entry, keys)
             } else {
-                blobs.read(&names::pack(pack.id), entry.offset.into(), &mut self.record)
-            };
-            let outcome = match read {
-                Ok(()) => self.check_record(entry, keys),
-                Err(BlobError::NotFound { .. }) => return Ok(()),
-                Err(BlobError::Short { .. }) => Err(CUT_OFF),
-                Err(BlobError::Io { .. }) => Err(UNREADABLE),
-                Err(error) => return Err(error.into()),
+                record.resize(entry.length as usize, 0);
+                match blobs.read(&name, entry.offset.into(), &mut record) {
+                    Ok(()) => check_record(&mut self.opener, &record, entry, keys),
+                    Err(BlobError::NotFound { .. }) => return Ok(()),
+                    Err(BlobError::Short { .. }) => Err(CUT_OFF),
+                    Err(BlobError::Io { .. }) => Err(UNREADABLE),
+                    Err(error) => return Err(error.into()),
+                }
             };
             let mut findings = self.check.findings();
             if let Err(flaw) = outcome {
-                findings.record(pack.id, entry, flaw.reason());
+                findings.record(section.pack.id, entry, flaw.reason());
             }
             findings.checked.records += 1;
             findings.checked.stored_bytes += u64::from(entry.length);
@@ -166,43 +240,54 @@ impl Worker<'_> {
             left -= u64::from(entry.length);
             self.check.pace.advance(entry.length.into());
         }
-        if is_streaming && let Err(flaw) = check_ends(pack, &header, &mut *stream) {
-            self.check.findings().pack(pack.id, flaw.reason());
+        if is_read && let Err(flaw) = check_ends(section, self.piece.bytes()) {
+            self.check.findings().pack(section.pack.id, flaw.reason());
         }
         self.check.pace.advance(left);
         Ok(())
     }
+}
 
-    /// Checks the record that was read.
-    fn check_record(&mut self, entry: &FooterEntry, keys: Option<(&DomainKeys, ChunkSize)>) -> Result<(), Flaw> {
-        let record = Record::parse(&self.record)?;
-        let header = &record.header;
-        if (header.id, header.kind, header.plain_len) != (entry.id, entry.kind, entry.plain_len) {
-            return Err(Flaw::Bytes("another record lies at its place"));
-        }
-        let Some((keys, chunk_size)) = keys else {
-            return Ok(());
-        };
-        match header.kind {
-            Kind::Chunk => {
-                self.opener.open_any(keys, &record, chunk_size.as_usize())?;
-            }
-            Kind::Page => {
-                let plain = self.opener.open_any(keys, &record, MAX_PAGE_BYTES)?;
-                let entries = plain.first_chunk().map_or(0, |count| u32::from_le_bytes(*count));
-                page::decode(plain, entries as usize)?;
-            }
-        }
-        Ok(())
+/// Checks a record that was read.
+fn check_record(
+    opener: &mut Opener,
+    bytes: &[u8],
+    entry: &FooterEntry,
+    keys: Option<(&DomainKeys, ChunkSize)>,
+) -> Result<(), Flaw> {
+    let record = Record::parse(bytes)?;
+    let header = &record.header;
+    if (header.id, header.kind, header.plain_len) != (entry.id, entry.kind, entry.plain_len) {
+        return Err(Flaw::Bytes("another record lies at its place"));
     }
+    let Some((keys, chunk_size)) = keys else {
+        return Ok(());
+    };
+    match header.kind {
+        Kind::Chunk => {
+            opener.open_any(keys, &record, chunk_size.as_usize())?;
+        }
+        Kind::Page => {
+            let plain = opener.open_any(keys, &record, MAX_PAGE_BYTES)?;
+            let entries = plain.first_chunk().map_or(0, |count| u32::from_le_bytes(*count));
+            page::decode(plain, entries as usize)?;
+        }
+    }
+    Ok(())
 }
 
 /// Header and footer once more, as they came with the rest: the footer that was read before may come from a cache.
-fn check_ends(pack: &StoredPack, header: &[u8], stream: &mut dyn Read) -> Result<(), Flaw> {
-    decode_header(header, pack.id)?;
-    let mut footer = Vec::new();
-    let unreadable = |_: io::Error| UNREADABLE;
-    stream.read_to_end(&mut footer).map_err(unreadable)?;
-    decode_footer(&footer, pack.id, pack.size_bytes)?;
+fn check_ends(section: &Section, bytes: &[u8]) -> Result<(), Flaw> {
+    let pack = &section.pack;
+    if section.range.start == 0 {
+        decode_header(&bytes[..HEADER_BYTES], pack.id)?;
+    }
+    if section.range.end == pack.size_bytes {
+        let records_end = section.entries.last().map_or(HEADER_BYTES as u64, |entry| {
+            u64::from(entry.offset) + u64::from(entry.length)
+        });
+        let footer = usize::try_from(records_end - section.range.start).expect("within the section");
+        decode_footer(&bytes[footer..], pack.id, pack.size_bytes)?;
+    }
     Ok(())
 }
