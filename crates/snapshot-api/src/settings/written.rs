@@ -211,7 +211,7 @@ impl WrittenTasks {
         }
         Ok(Tasks {
             concurrency: at_least_one("tasks.concurrency", self.concurrency)?,
-            threads: or_one_per_core(self.threads),
+            threads: or_some_per_core(self.threads),
             lease_ms: self.lease_ms,
         })
     }
@@ -303,6 +303,15 @@ fn head_bytes(number: usize) -> Result<usize, SettingsError> {
     } else {
         Err(unusable("limits.head_bytes", "must be from 1024 to 131072"))
     }
+}
+
+/// While one thread waits for the disk, another one works. With more than this the disk is busy enough anyway.
+const MOST_THREADS_THAT_WAIT: usize = 16;
+
+fn or_some_per_core(number: usize) -> NonZero<usize> {
+    let cores = or_one_per_core(0);
+    let threads = cores.saturating_add(cores.get()).get().min(MOST_THREADS_THAT_WAIT);
+    NonZero::new(number).unwrap_or(NonZero::new(threads).map_or(cores, |threads| threads.max(cores)))
 }
 
 fn some_time(key: &'static str, milliseconds: u64) -> Result<Duration, SettingsError> {

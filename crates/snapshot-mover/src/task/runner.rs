@@ -31,7 +31,7 @@ pub type Observer = Arc<dyn Fn(&Work) + Send + Sync>;
 pub struct RunnerOptions {
     /// How many tasks run at once.
     pub concurrency: NonZero<usize>,
-    /// Worker threads of one copy or restore; best one per core.
+    /// Worker threads of one copy or restore; best two per core: one works while the other waits for the disk.
     pub threads: NonZero<usize>,
     /// How long a lease lasts that is not renewed, in milliseconds: the same number that the task service was given.
     pub lease_ms: u32,
