@@ -150,6 +150,8 @@ pub enum Resource {
     Token,
     /// A task.
     Task,
+    /// A run of maintenance.
+    Run,
 }
 
 /// As the API's sentences begin: `Snapshot`.
@@ -161,6 +163,7 @@ impl fmt::Display for Resource {
             Self::Organization => "Organization",
             Self::Token => "Token",
             Self::Task => "Task",
+            Self::Run => "Run",
         })
     }
 }

@@ -69,6 +69,10 @@ id!(
     CollectionId
 );
 id!(
+    /// Names a run of maintenance.
+    RunId
+);
+id!(
     /// Names a service process with its data folder; stays the same across restarts.
     InstanceId
 );

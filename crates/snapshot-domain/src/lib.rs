@@ -64,6 +64,7 @@ mod error;
 mod health;
 mod ids;
 mod losses;
+mod maintenance;
 mod name;
 mod pack;
 pub mod ports;
@@ -89,9 +90,11 @@ pub use content::{Content, ContentDigest, InvalidDigest};
 pub use error::{Error, Resource, Result};
 pub use health::{Check, DueCheck, Finding, Health, HealthName};
 pub use ids::{
-    AccountId, CollectionId, InstanceId, OrganizationId, PackId, RequestId, SnapshotId, TaskId, TokenId, VolumeId,
+    AccountId, CollectionId, InstanceId, OrganizationId, PackId, RequestId, RunId, SnapshotId, TaskId, TokenId,
+    VolumeId,
 };
 pub use losses::{InvalidLosses, LossCollector, Losses};
+pub use maintenance::{AskedBy, MaintenanceJob, MaintenanceKind, MaintenanceRun, RunLease, RunOutcome, RunState};
 pub use name::{InvalidName, Name};
 pub use pack::{DamagedChunk, Distrusted, Pack, PackStanding};
 pub use quota::{Limit, OwnQuota, Quota, QuotaResource, QuotaStatus, QuotaUse};

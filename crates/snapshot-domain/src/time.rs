@@ -43,6 +43,12 @@ impl Timestamp {
         Self::new(later.unwrap_or(DateTime::<Utc>::MAX_UTC))
     }
 
+    /// The moment this many milliseconds earlier; the first one there is, when that is out of range.
+    pub fn minus_millis(self, millis: u32) -> Self {
+        let earlier = self.0.checked_sub_signed(TimeDelta::milliseconds(i64::from(millis)));
+        Self::new(earlier.unwrap_or(DateTime::<Utc>::MIN_UTC))
+    }
+
     /// The moment as chrono has it.
     pub const fn as_datetime(self) -> DateTime<Utc> {
         self.0

@@ -36,7 +36,7 @@
 //! Each write is a transaction on a connection of the pool, at `READ COMMITTED`. What two of them could decide differently
 //! is decided by conditional updates: the second one waits for the row, looks again, and finds the revision or the lease
 //! changed. Rows are locked in this order, so that no two transactions wait for each other: receipt, task, snapshot, snapshot
-//! total, volume, volume total.
+//! total, domain size, volume, volume total.
 //!
 //! # What is not here
 //!
@@ -50,6 +50,7 @@ mod columns;
 mod connection;
 mod failure;
 mod list;
+mod maintenance;
 mod migrate;
 mod organizations;
 mod packs;
@@ -57,6 +58,7 @@ mod pool;
 mod quotas;
 mod receipts;
 mod schema;
+mod sizes;
 mod snapshots;
 mod store;
 mod tasks;

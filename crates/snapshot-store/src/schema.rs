@@ -128,6 +128,39 @@ table! {
 }
 
 table! {
+    maintenance_runs (id) {
+        id -> Binary,
+        kind -> Text,
+        dry_run -> Bool,
+        asked_by -> Text,
+        asked_at -> BigInt,
+        state -> Text,
+        instance_id -> Nullable<Binary>,
+        lease_expires_at -> Nullable<BigInt>,
+        epoch -> BigInt,
+        note -> Nullable<Text>,
+        ended_at -> Nullable<BigInt>,
+        report -> Nullable<Text>,
+    }
+}
+
+table! {
+    domain_sizes (domain_id) {
+        domain_id -> Binary,
+        changes -> BigInt,
+        measured -> Nullable<BigInt>,
+    }
+}
+
+table! {
+    snapshot_sizes (snapshot_id) {
+        snapshot_id -> Binary,
+        domain_id -> Binary,
+        exclusive_bytes -> BigInt,
+    }
+}
+
+table! {
     volume_totals (organization_id) {
         organization_id -> Binary,
         total -> BigInt,
@@ -155,3 +188,4 @@ table! {
 
 diesel::allow_tables_to_appear_in_same_query!(tokens, account_organizations);
 diesel::allow_tables_to_appear_in_same_query!(tasks, task_totals);
+diesel::allow_tables_to_appear_in_same_query!(snapshot_sizes, domain_sizes);

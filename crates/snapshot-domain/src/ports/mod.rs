@@ -12,9 +12,11 @@ mod archive;
 mod bytes;
 mod checks;
 mod environment;
+mod maintenance;
 mod packs;
 mod quotas;
 mod receipts;
+mod sizes;
 #[cfg_attr(
     feature = "mocks",
     expect(clippy::ref_option_ref, reason = "mockall passes arguments on by reference")
@@ -32,9 +34,11 @@ pub use archive::SnapshotArchive;
 pub use bytes::{OpenVolume, ReadAt, SnapshotBytes, StagedWrite, VolumeBytes};
 pub use checks::{CheckRepository, DueQuery};
 pub use environment::{Clock, IdSource};
+pub use maintenance::MaintenanceQueue;
 pub use packs::PackRepository;
 pub use quotas::QuotaRepository;
 pub use receipts::ReceiptRepository;
+pub use sizes::{DomainSnapshots, SnapshotSizes};
 pub use snapshots::{SnapshotCursor, SnapshotQuery, SnapshotRepository};
 pub use tasks::{Renewal, TaskQueue};
 pub use volumes::{VolumeCursor, VolumeQuery, VolumeRepository};
@@ -46,9 +50,11 @@ pub use self::{
     bytes::{MockReadAt, MockSnapshotBytes, MockStagedWrite, MockVolumeBytes},
     checks::MockCheckRepository,
     environment::{MockClock, MockIdSource},
+    maintenance::MockMaintenanceQueue,
     packs::MockPackRepository,
     quotas::MockQuotaRepository,
     receipts::MockReceiptRepository,
+    sizes::MockSnapshotSizes,
     snapshots::MockSnapshotRepository,
     tasks::MockTaskQueue,
     volumes::MockVolumeRepository,

@@ -33,7 +33,8 @@ pub use memory::InMemoryStore;
 pub use services::Services;
 
 pub use crate::ports::{
-    MockCheckRepository, MockClock, MockIdSource, MockOrganizationRepository, MockPackRepository, MockQuotaRepository,
-    MockReadAt, MockReceiptRepository, MockSnapshotArchive, MockSnapshotBytes, MockSnapshotRepository, MockStagedWrite,
-    MockTaskQueue, MockTokenRepository, MockVolumeBytes, MockVolumeRepository,
+    MockCheckRepository, MockClock, MockIdSource, MockMaintenanceQueue, MockOrganizationRepository, MockPackRepository,
+    MockQuotaRepository, MockReadAt, MockReceiptRepository, MockSnapshotArchive, MockSnapshotBytes,
+    MockSnapshotRepository, MockSnapshotSizes, MockStagedWrite, MockTaskQueue, MockTokenRepository, MockVolumeBytes,
+    MockVolumeRepository,
 };

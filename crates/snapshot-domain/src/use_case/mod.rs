@@ -5,6 +5,7 @@
 
 mod access;
 mod checks;
+mod maintenance;
 mod quotas;
 mod receipts;
 mod recovery;
@@ -15,6 +16,7 @@ mod writes;
 
 pub use access::{AccessService, Bootstrap, CreateToken, NewToken};
 pub use checks::{CheckRound, CheckService};
+pub use maintenance::MaintenanceService;
 pub use quotas::QuotaService;
 pub use receipts::{ReceiptOf, ReceiptService};
 pub use recovery::{Recovery, RecoveryError, RecoveryService};

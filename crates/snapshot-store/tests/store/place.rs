@@ -9,8 +9,8 @@ use std::{
 use diesel::{Connection, PgConnection, QueryableByName, RunQueryDsl, connection::SimpleConnection, sql_types::BigInt};
 use snapshot_domain::{
     ports::{
-        CheckRepository, OrganizationRepository, PackRepository, QuotaRepository, ReceiptRepository,
-        SnapshotRepository, TaskQueue, TokenRepository, VolumeRepository,
+        CheckRepository, MaintenanceQueue, OrganizationRepository, PackRepository, QuotaRepository, ReceiptRepository,
+        SnapshotRepository, SnapshotSizes, TaskQueue, TokenRepository, VolumeRepository,
     },
     testing::contract::Ports,
 };
@@ -201,6 +201,14 @@ impl<P: Sync> Ports for StoreIn<P> {
     }
 
     fn quotas(&self) -> &dyn QuotaRepository {
+        &self.store
+    }
+
+    fn maintenance(&self) -> &dyn MaintenanceQueue {
+        &self.store
+    }
+
+    fn sizes(&self) -> &dyn SnapshotSizes {
         &self.store
     }
 }

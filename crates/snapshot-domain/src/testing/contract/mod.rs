@@ -17,10 +17,12 @@ pub mod adoptions;
 pub mod captures;
 pub mod checks;
 pub mod leases;
+pub mod maintenance;
 pub mod packs;
 pub mod quotas;
 pub mod receipts;
 pub mod restores;
+pub mod sizes;
 pub mod snapshot_lists;
 pub mod snapshots;
 pub mod tasks;
@@ -31,8 +33,8 @@ mod world;
 use std::io::Write;
 
 use crate::ports::{
-    CheckRepository, OrganizationRepository, PackRepository, QuotaRepository, ReceiptRepository, SnapshotRepository,
-    TaskQueue, TokenRepository, VolumeRepository,
+    CheckRepository, MaintenanceQueue, OrganizationRepository, PackRepository, QuotaRepository, ReceiptRepository,
+    SnapshotRepository, SnapshotSizes, TaskQueue, TokenRepository, VolumeRepository,
 };
 
 /// A store under test: all repositories over the same rows. It may own what has to go away after the test.
@@ -55,6 +57,10 @@ pub trait Ports: Sync {
     fn receipts(&self) -> &dyn ReceiptRepository;
     /// Results of checks.
     fn checks(&self) -> &dyn CheckRepository;
+    /// Runs of maintenance.
+    fn maintenance(&self) -> &dyn MaintenanceQueue;
+    /// What snapshots take for themselves.
+    fn sizes(&self) -> &dyn SnapshotSizes;
 }
 
 /// Runs one rule against a store, or says loudly that there is none.
@@ -116,6 +122,25 @@ macro_rules! repository_contract {
                     lists_what_is_due_part_by_part,
                     lists_only_what_was_checked_before_a_moment,
                     lists_only_the_damaged_when_asked_for_them,
+                }
+                maintenance {
+                    keeps_every_run_as_it_was_asked_for,
+                    gives_out_one_run_of_a_kind_at_a_time,
+                    never_gives_two_runs_of_a_kind_to_racing_claims,
+                    gives_out_a_run_again_whose_lease_has_expired,
+                    keeps_a_renewed_run_longer_and_notes_what_it_waits_for,
+                    keeps_how_a_run_ended,
+                    gives_back_every_run_of_one_instance_only,
+                    tells_the_latest_run_of_a_kind,
+                    forgets_runs_that_ended_long_ago,
+                    refuses_a_lease_of_a_run_that_is_not_there,
+                }
+                sizes {
+                    tells_what_was_measured,
+                    tells_nothing_that_was_measured_for_other_snapshots,
+                    tells_on_when_no_whole_snapshot_of_the_domain_changes,
+                    stores_nothing_that_was_measured_for_other_snapshots,
+                    replaces_what_was_measured_before,
                 }
                 packs {
                     keeps_a_pack_as_it_was_recorded,

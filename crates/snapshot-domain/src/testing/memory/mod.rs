@@ -2,9 +2,11 @@
 
 mod access;
 mod checks;
+mod maintenance;
 mod packs;
 mod quotas;
 mod receipts;
+mod sizes;
 mod snapshots;
 mod tasks;
 mod volumes;
@@ -14,14 +16,14 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use self::packs::ListedPack;
+use self::{packs::ListedPack, sizes::Measured};
 use super::contract::Ports;
 use crate::{
-    AccountId, DamagedChunk, Error, Organization, OrganizationId, OwnQuota, PackId, Receipt, ReceiptId, Resource,
-    Result, Snapshot, SnapshotId, Task, TaskId, Timestamp, TokenId, TokenRecord, Volume, VolumeId,
+    AccountId, DamagedChunk, Error, MaintenanceRun, Organization, OrganizationId, OwnQuota, PackId, Receipt, ReceiptId,
+    Resource, Result, RunId, Snapshot, SnapshotId, Task, TaskId, Timestamp, TokenId, TokenRecord, Volume, VolumeId,
     ports::{
-        CheckRepository, OrganizationRepository, PackRepository, QuotaRepository, ReceiptRepository, Slice,
-        SnapshotRepository, TaskQueue, TokenRepository, VolumeRepository,
+        CheckRepository, MaintenanceQueue, OrganizationRepository, PackRepository, QuotaRepository, ReceiptRepository,
+        Slice, SnapshotRepository, SnapshotSizes, TaskQueue, TokenRepository, VolumeRepository,
     },
 };
 
@@ -45,6 +47,8 @@ struct Tables {
     damaged_chunks: BTreeSet<DamagedChunk>,
     receipts: HashMap<ReceiptId, Receipt>,
     quotas: HashMap<OrganizationId, OwnQuota>,
+    maintenance_runs: HashMap<RunId, MaintenanceRun>,
+    measured: HashMap<OrganizationId, Measured>,
 }
 
 impl InMemoryStore {
@@ -114,6 +118,14 @@ impl Ports for InMemoryStore {
     }
 
     fn quotas(&self) -> &dyn QuotaRepository {
+        self
+    }
+
+    fn maintenance(&self) -> &dyn MaintenanceQueue {
+        self
+    }
+
+    fn sizes(&self) -> &dyn SnapshotSizes {
         self
     }
 }
