@@ -7,6 +7,9 @@
 //!    └── lease expired ┘
 //! ```
 //!
+//! A claim that ended in none of these ways was interrupted. A task that is interrupted again and again is failed: see
+//! [`Task::MOST_INTERRUPTIONS`].
+//!
 //! Whoever runs a task holds a lease on it. Each claim raises the task's epoch, and every write of the worker is taken
 //! only with the epoch of its claim, so that a worker that was given up on can't disturb its successor. A cancelled task
 //! is still claimed once: whoever holds it cleans up and then ends it.
@@ -29,6 +32,7 @@ pub struct Task {
     progress: Progress,
     losses: Option<Losses>,
     epoch: u64,
+    interruptions: u32,
 }
 
 /// What is to be done.
@@ -264,9 +268,19 @@ pub struct StoredTask {
     pub losses: Option<Losses>,
     /// See [`Task::epoch`].
     pub epoch: u64,
+    /// See [`Task::interruptions`].
+    pub interruptions: u32,
 }
 
 impl Task {
+    /// How many interruptions a task survives.
+    ///
+    /// An orderly stop puts tasks back and does not count, so only crashes, `kill -9`, power failures and leases lost to
+    /// a database that is away do: and only those within one and the same task. Not even a task of days meets 32 of these
+    /// by chance, nor does one that was unlucky in a test that kills all the time. A supervisor that waits up to a minute
+    /// between starts is through with a task that kills the process within half an hour.
+    pub const MOST_INTERRUPTIONS: u32 = 32;
+
     /// A task that waits for a worker.
     pub const fn new(
         id: TaskId,
@@ -288,6 +302,7 @@ impl Task {
             progress: Progress::none_of(total_bytes),
             losses: None,
             epoch: 0,
+            interruptions: 0,
         }
     }
 
@@ -305,6 +320,7 @@ impl Task {
             progress,
             losses,
             epoch,
+            interruptions,
         } = stored;
         Self {
             id,
@@ -318,6 +334,7 @@ impl Task {
             progress,
             losses,
             epoch,
+            interruptions,
         }
     }
 
@@ -335,6 +352,7 @@ impl Task {
         if !free {
             return Err(Error::LeaseLost);
         }
+        self.note_interruption();
         self.state = TaskState::Running { instance, expires_at };
         self.epoch += 1;
         Ok(Lease {
@@ -380,6 +398,18 @@ impl Task {
         self.check_held_by(lease)?;
         self.state = TaskState::Pending;
         Ok(())
+    }
+
+    /// Gives the task back for a worker that died with it.
+    pub const fn give_back(&mut self) {
+        self.note_interruption();
+        self.state = TaskState::Pending;
+    }
+
+    const fn note_interruption(&mut self) {
+        if matches!(self.state, TaskState::Running { .. }) {
+            self.interruptions += 1;
+        }
     }
 
     /// Ends the task.
@@ -464,6 +494,17 @@ impl Task {
     /// How often it was claimed.
     pub const fn epoch(&self) -> u64 {
         self.epoch
+    }
+
+    /// How often it was claimed and neither ended nor put back: the process died, or lost the lease.
+    pub const fn interruptions(&self) -> u32 {
+        self.interruptions
+    }
+
+    /// Whether it was interrupted so often that it must be what ends the process. It is failed then: tried again at every
+    /// start, it would keep the service from ever running.
+    pub const fn is_given_up(&self) -> bool {
+        self.interruptions >= Self::MOST_INTERRUPTIONS
     }
 
     /// The lease of the last claim, for the worker that made it.

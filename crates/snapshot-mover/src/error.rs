@@ -26,6 +26,9 @@ pub(crate) enum MoveError {
     /// The database can't be read or written.
     #[error(transparent)]
     Domain(#[from] DomainError),
+    /// The process ended each time it was worked on.
+    #[error("the process was interrupted {0} times while it worked on this")]
+    GivenUp(u32),
     /// A worker panicked: a fault of this program.
     #[error("a worker panicked")]
     Panicked,
@@ -50,6 +53,7 @@ impl MoveError {
             Self::Target(_) => "The volume's bytes could not be written".to_owned(),
             Self::Vault(error) => vault_reason(error),
             Self::Domain(DomainError::NoSpace { .. }) => "There is no space left in the database".to_owned(),
+            Self::GivenUp(times) => format!("The service was interrupted {times} times while it worked on this"),
             Self::Domain(_) | Self::Panicked => "Something went wrong inside the service".to_owned(),
         }
     }

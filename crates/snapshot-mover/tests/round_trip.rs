@@ -13,7 +13,7 @@ use std::{
 };
 
 use house::{House, files_below, name, noise};
-use snapshot_domain::{SnapshotChanges, SnapshotState, SnapshotStateName, VolumeState, ports::ReadAt};
+use snapshot_domain::{SnapshotChanges, SnapshotState, SnapshotStateName, Task, VolumeState, ports::ReadAt};
 
 const MIB: usize = 1 << 20;
 
@@ -411,4 +411,46 @@ fn read_all(reader: &mut dyn ReadAt, len: usize) -> snapshot_domain::Result<Vec<
     let mut bytes = vec![0; len];
     reader.read_at(0, &mut bytes)?;
     Ok(bytes)
+}
+
+#[test]
+fn a_task_that_ends_the_process_again_and_again_is_failed_and_others_go_on() {
+    let house = House::new();
+    let open = house.open();
+    let volume = open.volume_of(&noise(1, MIB));
+    let poisonous = open.begin_snapshot(volume);
+    for _ in 0..Task::MOST_INTERRUPTIONS {
+        house.die_with_a_task();
+    }
+    let other = open.begin_snapshot(volume);
+    drop(open);
+
+    let open = house.start();
+
+    let failed = open.settled_snapshot(poisonous);
+    let SnapshotState::Error { reason } = failed.state() else {
+        panic!("{:?}", failed.state())
+    };
+    assert!(reason.starts_with("The service was interrupted 32 times"), "{reason}");
+    let other = open.settled_snapshot(other);
+    assert_eq!(other.state().name(), SnapshotStateName::Available);
+    open.stop();
+}
+
+#[test]
+fn a_task_that_was_interrupted_often_may_still_succeed() {
+    let house = House::new();
+    let open = house.open();
+    let volume = open.volume_of(&noise(1, MIB));
+    let unlucky = open.begin_snapshot(volume);
+    for _ in 1..Task::MOST_INTERRUPTIONS {
+        house.die_with_a_task();
+    }
+    drop(open);
+
+    let open = house.start();
+
+    let snapshot = open.settled_snapshot(unlucky);
+    assert_eq!(snapshot.state().name(), SnapshotStateName::Available);
+    open.stop();
 }

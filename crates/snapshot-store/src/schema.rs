@@ -95,6 +95,7 @@ table! {
         epoch -> BigInt,
         losses -> Nullable<Text>,
         salvage -> Bool,
+        interruptions -> BigInt,
     }
 }
 

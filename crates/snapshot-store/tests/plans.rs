@@ -12,10 +12,10 @@ use diesel::{
     sql_types::Text,
 };
 use snapshot_domain::{
-    DueCheck, OrganizationId, Scope, Snapshot, Task, TaskOutcome, Token, Volume,
+    DueCheck, MaintenanceKind, OrganizationId, Scope, Snapshot, Task, TaskOutcome, Token, Volume,
     ports::{
-        CheckRepository, DueQuery, OrganizationRepository, Slice, SnapshotCursor, SnapshotQuery, SnapshotRepository,
-        TaskQueue, TokenRepository, VolumeQuery, VolumeRepository,
+        CheckRepository, DueQuery, MaintenanceQueue, OrganizationRepository, PackRepository, Slice, SnapshotCursor,
+        SnapshotQuery, SnapshotRepository, SnapshotSizes, TaskQueue, TokenRepository, VolumeQuery, VolumeRepository,
     },
     testing::{a_capture, a_snapshot, a_volume, an_instance, an_organization, an_organization_id, moment},
 };
@@ -219,7 +219,7 @@ fn a_token_is_found_by_its_hash() {
 fn the_next_task_is_found_among_the_unfinished_ones() {
     let stored = stored();
 
-    let claim = stored.plan(|store| store.claim(an_instance(), moment(1), moment(2)).unwrap());
+    let claim = stored.plan(|store| TaskQueue::claim(store, an_instance(), moment(1), moment(2)).unwrap());
 
     assert_eq!(
         claim,
@@ -242,7 +242,8 @@ fn work_is_found_by_what_it_works_on() {
 
     let captures = stored.plan(|store| store.captures_of(&[stored.snapshot.id()]));
     let work = stored.plan(|store| store.work_on(&[stored.volume.id()]));
-    let put_back = stored.plan(|store| store.put_back_all(an_instance()));
+    let put_back = stored.plan(|store| TaskQueue::put_back_all(store, an_instance()));
+    let running = stored.plan(TaskQueue::running_captures);
 
     assert_eq!(
         captures,
@@ -253,6 +254,7 @@ fn work_is_found_by_what_it_works_on() {
         "SEARCH tasks USING INDEX tasks_unfinished_of_volume (volume_id=?)"
     );
     assert_eq!(put_back, ["SCAN tasks USING INDEX tasks_unfinished"]);
+    assert_eq!(running, ["SCAN tasks USING INDEX tasks_unfinished"]);
 }
 
 #[test]
@@ -311,9 +313,7 @@ fn interrupted_writes_are_found_without_reading_other_volumes() {
 #[test]
 fn changes_find_their_rows_by_id() {
     let stored = stored();
-    let task = stored
-        .store
-        .claim(an_instance(), moment(1), moment(2))
+    let task = TaskQueue::claim(&stored.store, an_instance(), moment(1), moment(2))
         .unwrap()
         .unwrap();
     let mut ended = stored.snapshot.clone();
@@ -326,4 +326,41 @@ fn changes_find_their_rows_by_id() {
     });
 
     assert!(finish.iter().all(|step| step.starts_with("SEARCH")), "{finish:?}");
+}
+
+#[test]
+fn sizes_are_found_by_the_ids_of_snapshots_and_domains() {
+    let stored = stored();
+
+    let told = stored.plan(|store| store.exclusive_bytes(&[stored.snapshot.id()]));
+    let present = stored.plan(|store| store.snapshots_of(stored.organization));
+
+    assert!(told.iter().all(|step| step.starts_with("SEARCH")), "{told:?}");
+    assert_eq!(
+        present,
+        [
+            "SEARCH domain_sizes USING PRIMARY KEY (domain_id=?)",
+            "SEARCH snapshots USING INDEX snapshots_of_domain (domain_id=?)",
+            "USE TEMP B-TREE FOR ORDER BY"
+        ]
+    );
+}
+
+#[test]
+fn distrusted_packs_and_runs_are_found_without_reading_the_others() {
+    let stored = stored();
+
+    let distrusted = stored.plan(PackRepository::distrusted);
+    let latest = stored.plan(|store| store.latest(MaintenanceKind::Collect));
+    let claim = stored.plan(|store| MaintenanceQueue::claim(store, an_instance(), moment(1), moment(2)).unwrap());
+
+    assert_eq!(distrusted[0], "SCAN packs USING COVERING INDEX packs_distrusted");
+    assert_eq!(
+        latest,
+        ["SEARCH maintenance_runs USING INDEX maintenance_runs_latest (kind=?)"]
+    );
+    assert_eq!(
+        claim[0],
+        "SCAN maintenance_runs USING INDEX maintenance_runs_unfinished"
+    );
 }

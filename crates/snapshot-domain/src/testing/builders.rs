@@ -309,6 +309,7 @@ pub fn a_task(organization: OrganizationId, work: Work) -> TaskBuilder {
         progress: Progress::none_of(0),
         losses: None,
         epoch: 0,
+        interruptions: 0,
     })
 }
 

@@ -109,6 +109,9 @@ impl Workshop {
         if running.task.cancel_requested() {
             return Err(MoveError::Stopped(Stop::Cancelled));
         }
+        if running.task.is_given_up() {
+            return self.refuse(running, MoveError::GivenUp(running.task.interruptions()));
+        }
         let outcome = match *running.task.work() {
             Work::Capture {
                 snapshot,

@@ -11,7 +11,7 @@ use std::{
 use snapshot_domain::{
     Caller, InstanceId, Name, OrganizationId, RequestId, RestoreMode, Snapshot, SnapshotId, SnapshotStateName, Tags,
     Timestamp, Volume, VolumeId, VolumeSize, VolumeStateName, VolumeType,
-    ports::{Clock, IdSource},
+    ports::{Clock, IdSource, TaskQueue},
     testing::{InMemoryStore, SequentialIds, a_caller_of, an_instance, an_organization_id},
     use_case::{
         CheckService, CreateSnapshot, CreateVolume, RegisterVolume, RestoreVolume, SnapshotService, TaskService,
@@ -126,6 +126,14 @@ impl House {
             tasks,
             runner: None,
         }
+    }
+
+    /// A process claims the oldest task, and dies; the next one finds what it left.
+    pub(crate) fn die_with_a_task(&self) {
+        let now = RealClock.now();
+        let claimed = self.store.claim(self.instance, now, now.plus_millis(LEASE_MS)).unwrap();
+        assert!(claimed.is_some(), "there is no task to die with");
+        self.store.put_back_all(self.instance).unwrap();
     }
 
     /// As at the start of the service.

@@ -99,6 +99,7 @@ impl TaskQueue for Store {
                     tasks::state.eq(state::PENDING),
                     tasks::instance_id.eq(None::<Vec<u8>>),
                     tasks::lease_expires_at.eq(None::<i64>),
+                    tasks::interruptions.eq(tasks::interruptions + 1),
                 ))
                 .execute(connection)?;
             Ok(put_back)
@@ -213,12 +214,15 @@ fn claim_next(
         return Ok(None);
     };
     let task = tasks::table.find(id);
+    // Whoever held it until now neither ended it nor put it back.
+    let interrupted = i64::from(before == state::RUNNING);
     diesel::update(task.clone())
         .set((
             tasks::state.eq(state::RUNNING),
             tasks::instance_id.eq(id_column(instance.as_uuid())),
             tasks::lease_expires_at.eq(expires_at.as_micros()),
             tasks::epoch.eq(tasks::epoch + 1),
+            tasks::interruptions.eq(tasks::interruptions + interrupted),
         ))
         .execute(connection)?;
     let row: TaskRow = task.select(TaskRow::as_select()).first(connection)?;

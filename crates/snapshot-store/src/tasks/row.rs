@@ -35,6 +35,7 @@ pub(crate) struct TaskRow {
     pub(super) epoch: i64,
     pub(super) losses: Option<String>,
     pub(super) salvage: bool,
+    pub(super) interruptions: i64,
 }
 
 /// The kinds as [`Work::kind`] calls them.
@@ -95,6 +96,7 @@ impl TryFrom<&Task> for TaskRow {
                     ..
                 }
             ),
+            interruptions: task.interruptions().into(),
         })
     }
 }
@@ -116,6 +118,7 @@ impl TryFrom<TaskRow> for Task {
             progress: progress(row.done_bytes, row.total_bytes)?,
             losses: columns::losses(WHAT, row.losses.as_deref())?,
             epoch: columns::number(WHAT, row.epoch)?,
+            interruptions: columns::number(WHAT, row.interruptions)?,
         }))
     }
 }

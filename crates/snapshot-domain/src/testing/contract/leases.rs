@@ -267,6 +267,32 @@ pub fn gives_back_every_task_of_one_instance_only(ports: &dyn Ports) {
     assert_eq!(ports.tasks().put_back_all(restarted).unwrap(), 0);
 }
 
+/// Only what nobody gave back counts: a lease that somebody else took when it had expired, and what a dead process left.
+pub fn counts_how_often_a_task_was_interrupted(ports: &dyn Ports) {
+    let world = World::new(ports);
+    let instance = an_instance();
+    let id = world.copy(&world.volume()).task.id();
+    let interruptions = || ports.tasks().get(id).unwrap().interruptions();
+
+    let put_back = world.claim_any(instance, moment(10)).unwrap();
+    ports.tasks().put_back(&put_back.lease()).unwrap();
+    assert_eq!(interruptions(), 0);
+    ports.tasks().claim(instance, moment(10), moment(20)).unwrap();
+    let taken = world.claim_any(an_instance(), moment(20)).unwrap();
+    assert_eq!((taken.interruptions(), interruptions()), (1, 1));
+    ports.tasks().put_back(&taken.lease()).unwrap();
+    world.claim_any(instance, moment(30)).unwrap();
+    ports.tasks().put_back_all(instance).unwrap();
+    ports.tasks().put_back_all(instance).unwrap();
+    assert_eq!(interruptions(), 2);
+    let last = world.claim_any(instance, moment(40)).unwrap();
+    ports
+        .tasks()
+        .finish(&last.lease(), TaskOutcome::Failed, moment(50))
+        .unwrap();
+    assert_eq!(interruptions(), 2);
+}
+
 fn claim_all(world: &World<'_>, instance: InstanceId) -> Vec<TaskId> {
     std::iter::from_fn(|| world.claim_any(instance, moment(10)))
         .map(|task| task.id())

@@ -308,6 +308,7 @@ macro_rules! repository_contract {
                     refuses_every_lease_but_the_last_claims,
                     gives_out_a_task_that_was_put_back,
                     gives_back_every_task_of_one_instance_only,
+                    counts_how_often_a_task_was_interrupted,
                 }
                 tasks {
                     keeps_every_kind_of_work_as_it_was_stored,

@@ -59,7 +59,7 @@ impl TaskQueue for InMemoryStore {
         let mut given_back = 0;
         for task in tables.tasks.values_mut() {
             if matches!(task.state(), TaskState::Running { instance: holder, .. } if *holder == instance) {
-                task.put_back(&task.lease())?;
+                task.give_back();
                 given_back += 1;
             }
         }
