@@ -161,6 +161,14 @@ pub(crate) enum VaultCommand {
     Verify(Verify),
     /// Fill an empty database from the vault and its master key: organizations and snapshots. The server must be stopped
     Recover,
+    /// Give back the space of what no snapshot needs; exits with 1 when something can't be read. Asks the server that runs
+    Collect {
+        /// Only tell what would be done
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// Count what each snapshot takes, and what all of them share. Asks the server that runs
+    Stat,
 }
 
 #[derive(Debug, Args)]

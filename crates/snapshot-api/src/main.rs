@@ -10,6 +10,7 @@ mod expiry;
 mod first_start;
 mod health;
 mod logging;
+mod maintenance_commands;
 mod server;
 mod settings;
 mod startup;

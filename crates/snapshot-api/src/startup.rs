@@ -9,11 +9,13 @@ use snapshot_domain::{
     InstanceId, Name, Result as DomainResult, Work,
     ports::PackRepository,
     use_case::{
-        AccessService, CheckService, ReceiptService, RecoveryService, SnapshotService, TaskReader, TaskService,
-        VolumeService,
+        AccessService, CheckService, MaintenanceService, ReceiptService, RecoveryService, SnapshotService, TaskReader,
+        TaskService, VolumeService,
     },
 };
-use snapshot_mover::{Observer, Runner, RunnerOptions, VaultArchive, VaultCatalog, VaultContent, VolumeFolder};
+use snapshot_mover::{
+    Maintenance, Observer, Premises, Runner, RunnerOptions, VaultArchive, VaultCatalog, VaultContent, VolumeFolder,
+};
 use snapshot_store::{Store, StoreOptions};
 use snapshot_vault::{BlobStore, LocalBlobs, MasterKey, RedbIndex, Vault, VaultOptions};
 
@@ -44,7 +46,8 @@ pub(crate) fn serve(settings: &Settings) -> anyhow::Result<()> {
     let parts = Parts { store, vault, images };
 
     let tasks = parts.tasks(instance, settings.tasks.lease_ms);
-    recover(&parts, &tasks)?;
+    let premises = parts.premises(settings, instance);
+    recover(&parts, &tasks, &premises)?;
     let options = RunnerOptions {
         concurrency: settings.tasks.concurrency,
         threads: settings.tasks.threads,
@@ -55,10 +58,15 @@ pub(crate) fn serve(settings: &Settings) -> anyhow::Result<()> {
     let runner = Runner::start(tasks, parts.vault.clone(), Arc::clone(&parts.images), options, observer)
         .context("starting the threads for tasks failed")?;
 
+    let maintenance = Maintenance::start(premises).context("starting the thread for maintenance failed")?;
+
     let api = Data::new(parts.api(settings, &runner, changes));
     let served = server::serve(settings, api, |url| bootstrap(settings, &parts.store, url));
 
     log::info!("putting running tasks back");
+    if !maintenance.shut_down(settings.server.shutdown) {
+        log::warn!("maintenance did not stop in time: the next start takes it up again");
+    }
     if !runner.shut_down(settings.server.shutdown) {
         log::warn!("a task did not stop in time: the next start takes it up again");
     }
@@ -79,6 +87,30 @@ fn tell_of(changes: Changes) -> Observer {
             changes.tell(id);
         }
     })
+}
+
+/// What is asked for, and done, with the vault as a whole.
+pub(crate) fn maintenance(store: &Store) -> MaintenanceService {
+    MaintenanceService::new(Arc::new(store.clone()), Arc::new(SystemClock), Arc::new(RandomIds))
+}
+
+/// What maintenance works with, for a command that does it without a server. Only for who holds the folder's lock.
+///
+/// # Errors
+///
+/// When the vault can't be opened, or what the last process left can't be mended.
+pub(crate) fn premises(settings: &Settings, folder: &DataFolder, store: &Store) -> anyhow::Result<Premises> {
+    let instance = folder.instance(&RandomIds)?;
+    let vault = open_vault(settings, folder, store)?;
+    let images = VolumeFolder::open(&folder.volumes()).context("opening the folder of volumes failed")?;
+    let parts = Parts {
+        store: store.clone(),
+        vault,
+        images: Arc::new(images),
+    };
+    let premises = parts.premises(settings, instance);
+    recover(&parts, &parts.tasks(instance, settings.tasks.lease_ms), &premises)?;
+    Ok(premises)
 }
 
 /// Sees to it that somebody can call: makes the configured token, or on the first start one that is printed.
@@ -187,9 +219,14 @@ fn first_name() -> Name {
 }
 
 /// Mends what the last process left behind, before anybody works.
-fn recover(parts: &Parts, tasks: &TaskService) -> anyhow::Result<()> {
+fn recover(parts: &Parts, tasks: &TaskService, premises: &Premises) -> anyhow::Result<()> {
     let put_back = tasks.put_back_all().context("putting interrupted tasks back failed")?;
     log::info!("{put_back} interrupted tasks were put back");
+    let put_back = premises.runs.put_back_all(premises.instance);
+    let put_back = put_back.context("putting interrupted maintenance back failed")?;
+    if put_back > 0 {
+        log::info!("interrupted maintenance was put back");
+    }
     let abandoned = parts
         .volumes()
         .abandon_interrupted_writes()
@@ -255,6 +292,18 @@ impl Parts {
             instance,
             lease_ms,
         )
+    }
+
+    fn premises(&self, settings: &Settings, instance: InstanceId) -> Premises {
+        let store = Arc::new(self.store.clone());
+        Premises {
+            vault: self.vault.clone(),
+            runs: maintenance(&self.store),
+            sizes: store.clone(),
+            tasks: store,
+            instance,
+            options: settings.maintenance,
+        }
     }
 
     fn api(&self, settings: &Settings, runner: &Runner, changes: Changes) -> Api {

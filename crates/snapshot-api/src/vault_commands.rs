@@ -1,4 +1,5 @@
-//! What is done with the vault from the command line: checking it, and getting the database back from it.
+//! What is done with the vault from the command line: checking it, and getting the database back from it; for the rest
+//! see [`maintenance_commands`].
 
 use std::{
     ops::Range,
@@ -19,6 +20,7 @@ use crate::{
     cli::{Output, VaultCommand, Verify},
     commands::Report,
     data_folder::DataFolder,
+    maintenance_commands,
     settings::Settings,
     startup,
 };
@@ -35,6 +37,8 @@ pub(crate) fn run(settings: &Settings, command: &VaultCommand, output: Output) -
     let (report, is_whole) = match command {
         VaultCommand::Verify(command) => verify(settings, command)?,
         VaultCommand::Recover => recover(settings)?,
+        VaultCommand::Collect { dry_run } => maintenance_commands::collect(settings, *dry_run)?,
+        VaultCommand::Stat => maintenance_commands::stat(settings)?,
     };
     report.print(output)?;
     Ok(if is_whole { ExitCode::SUCCESS } else { ExitCode::FAILURE })

@@ -3,6 +3,7 @@
 //! - [`VolumeFolder`] keeps the bytes of managed volumes as sparse raw files, and opens registered ones.
 //! - [`VaultArchive`] tells what the vault itself knows of its snapshots.
 //! - [`VaultContent`] reads snapshots straight out of the vault.
+//! - [`Maintenance`] gives space back, and counts what takes it.
 //! - [`Runner`] claims tasks, keeps their leases, and ends them: copies, restores, and what is to be removed.
 //!
 //! # How a copy uses the machine
@@ -18,6 +19,7 @@ mod catalog;
 mod content;
 mod description;
 mod error;
+mod maintenance;
 mod restore;
 mod source;
 mod sparse;
@@ -28,6 +30,9 @@ mod watch;
 pub use archive::VaultArchive;
 pub use catalog::VaultCatalog;
 pub use content::VaultContent;
+pub use maintenance::{
+    CollectReport, Maintenance, MaintenanceOptions, Premises, SnapshotStat, StatReport, StatTotals, UnreadableObject,
+};
 pub use source::{SourceError, measure};
 pub use task::{Observer, Runner, RunnerOptions};
 pub use volume_folder::VolumeFolder;

@@ -288,6 +288,7 @@ const fn resource_name(resource: Resource) -> &'static str {
         Resource::Organization => "organization",
         Resource::Token => "token",
         Resource::Task => "instance_task",
+        Resource::Run => "maintenance_run",
     }
 }
 

@@ -10,6 +10,7 @@ use config::ConfigError;
 use log::LevelFilter;
 use snapshot_api::Rate;
 use snapshot_domain::{OrganizationId, Quota, Token};
+use snapshot_mover::MaintenanceOptions;
 use snapshot_vault::{ChunkSize, MasterKey};
 use thiserror::Error;
 
@@ -29,6 +30,7 @@ pub(crate) struct Settings {
     pub(crate) vault: VaultSettings,
     pub(crate) tasks: Tasks,
     pub(crate) quotas: Quota,
+    pub(crate) maintenance: MaintenanceOptions,
     pub(crate) bootstrap: Option<Bootstrap>,
     pub(crate) log: Log,
 }

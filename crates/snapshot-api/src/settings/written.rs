@@ -6,6 +6,7 @@ use log::LevelFilter;
 use serde::Deserialize;
 use snapshot_api::Rate;
 use snapshot_domain::{Limit, OrganizationId, Quota, Token};
+use snapshot_mover::MaintenanceOptions;
 use snapshot_vault::{ChunkSize, MasterKey};
 use uuid::Uuid;
 
@@ -25,6 +26,7 @@ pub(super) struct Written {
     vault: WrittenVault,
     tasks: WrittenTasks,
     quotas: WrittenQuotas,
+    maintenance: WrittenMaintenance,
     bootstrap: WrittenBootstrap,
     log: WrittenLog,
 }
@@ -82,6 +84,14 @@ struct WrittenQuotas {
 }
 
 #[derive(Deserialize)]
+#[expect(clippy::struct_field_names, reason = "the keys say which job they are for")]
+struct WrittenMaintenance {
+    collect_interval_ms: u32,
+    collect_live_percent: u8,
+    collect_patience_ms: u64,
+}
+
+#[derive(Deserialize)]
 struct WrittenBootstrap {
     token: Secret,
     organization: String,
@@ -110,6 +120,7 @@ impl Written {
             vault: self.vault.checked()?,
             tasks: self.tasks.checked()?,
             quotas: self.quotas.checked(),
+            maintenance: self.maintenance.checked()?,
             bootstrap: self.bootstrap.checked()?,
             log: self.log.checked()?,
         })
@@ -224,6 +235,19 @@ impl WrittenQuotas {
             volume_bytes: Limit::from_number(self.volume_bytes),
             tasks: Limit::from_number(self.tasks),
         }
+    }
+}
+
+impl WrittenMaintenance {
+    fn checked(self) -> Result<MaintenanceOptions, SettingsError> {
+        if self.collect_live_percent > 100 {
+            return Err(unusable("maintenance.collect_live_percent", "must be at most 100"));
+        }
+        Ok(MaintenanceOptions {
+            collect_interval_ms: NonZero::new(self.collect_interval_ms),
+            collect_live_percent: self.collect_live_percent,
+            collect_patience: Duration::from_millis(self.collect_patience_ms),
+        })
     }
 }
 

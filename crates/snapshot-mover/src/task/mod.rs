@@ -9,4 +9,5 @@ mod restore;
 mod run;
 mod runner;
 
+pub(crate) use run::chain;
 pub use runner::{Observer, Runner, RunnerOptions};

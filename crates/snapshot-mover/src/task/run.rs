@@ -195,7 +195,7 @@ fn pause(running: &Running) -> Result<(), MoveError> {
 }
 
 /// An error with all its causes, in one line.
-pub(super) fn chain(error: &dyn std::error::Error) -> String {
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {
