@@ -9,6 +9,8 @@ mod client;
 #[expect(dead_code, reason = "the tests over HTTP use the rest")]
 mod service;
 
+mod collection;
+mod collection_kills;
 mod damage;
 mod full_disk;
 mod kills;

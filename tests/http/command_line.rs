@@ -38,7 +38,7 @@ fn usage_errors_exit_with_2_and_failures_with_1() {
 
 #[test]
 fn every_command_has_help() {
-    let commands: [&[&str]; 10] = [
+    let commands: [&[&str]; 12] = [
         &[],
         &["serve"],
         &["token", "create"],
@@ -49,6 +49,8 @@ fn every_command_has_help() {
         &["migrate"],
         &["healthcheck"],
         &["digest"],
+        &["vault", "collect"],
+        &["vault", "stat"],
     ];
     for command in commands {
         let setup = command.iter().fold(Setup::new(), |setup, &part| setup.arg(part));

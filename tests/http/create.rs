@@ -46,6 +46,8 @@ fn a_new_snapshot_has_every_key_and_begins_as_snapshotting() {
         "digest": null,
         "health": "unverified",
         "verified_at": null,
+        "stored_size": null,
+        "exclusive_size": null,
         "progress": 0,
     }});
     assert_eq!(answer, expected);

@@ -262,6 +262,7 @@ impl Parts {
         SnapshotService::new(
             store.clone(),
             store.clone(),
+            store.clone(),
             store,
             Arc::new(VaultContent::new(self.vault.clone())),
             self.checks(),

@@ -67,6 +67,7 @@ impl House {
                 self.snapshots.clone(),
                 store.clone(),
                 store.clone(),
+                store.clone(),
                 self.snapshot_bytes.clone(),
                 CheckService::new(store.clone(), clock.clone()),
                 clock.clone(),

@@ -41,6 +41,7 @@
 //!     Arc::new(snapshots),
 //!     Arc::new(InMemoryStore::default()),
 //!     Arc::new(MockTaskQueue::new()), // panics when it is called
+//!     Arc::new(InMemoryStore::default()),
 //!     Arc::new(InMemorySnapshotBytes::default()),
 //!     CheckService::new(Arc::new(InMemoryStore::default()), clock.clone()),
 //!     clock,

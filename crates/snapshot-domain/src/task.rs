@@ -502,9 +502,11 @@ impl Task {
     }
 
     /// Whether it was interrupted so often that it must be what ends the process. It is failed then: tried again at every
-    /// start, it would keep the service from ever running.
+    /// start, it would keep the service from ever running. Never so a removal: it has no owner who could be told, nobody
+    /// else would ever do it, and it waits claimed for its next attempt, which counts as an interruption too.
     pub const fn is_given_up(&self) -> bool {
-        self.interruptions >= Self::MOST_INTERRUPTIONS
+        let has_an_owner = matches!(self.work, Work::Capture { .. } | Work::Restore { .. });
+        has_an_owner && self.interruptions >= Self::MOST_INTERRUPTIONS
     }
 
     /// The lease of the last claim, for the worker that made it.

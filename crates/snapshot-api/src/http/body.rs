@@ -28,6 +28,10 @@ pub(super) struct SnapshotBody {
     /// What is known of the stored bytes.
     health: &'static str,
     verified_at: Option<String>,
+    /// Bytes that it added when it was made.
+    stored_size: Option<u64>,
+    /// Bytes that deleting it now would free, while that is known.
+    exclusive_size: Option<u64>,
     /// Percent, while it is worked on.
     #[serde(skip_serializing_if = "Option::is_none")]
     progress: Option<u8>,
@@ -169,11 +173,15 @@ impl OneTask {
 impl SnapshotBody {
     /// Presents a snapshot.
     pub(super) fn new(snapshot: &Tracked<Snapshot>, zone: &str) -> Self {
-        let Tracked { item, progress } = snapshot;
+        let Tracked {
+            item,
+            progress,
+            exclusive_bytes,
+        } = snapshot;
         let Owner { organization, project } = Owner::new(item.organization());
-        let (digest, error_reason) = match item.state() {
+        let (content, error_reason) = match item.state() {
             SnapshotState::Snapshotting => (None, None),
-            SnapshotState::Available(content) => (Some(content.digest.to_string()), None),
+            SnapshotState::Available(content) => (Some(content), None),
             SnapshotState::Error { reason } => (None, Some(reason.clone())),
         };
         Self {
@@ -193,9 +201,11 @@ impl SnapshotBody {
             tags: texts(item.tags()),
             zone: zone.to_owned(),
             error_reason,
-            digest,
+            digest: content.map(|content| content.digest.to_string()),
             health: item.health().name().as_str(),
             verified_at: item.health().verified_at().as_ref().map(Timestamp::to_string),
+            stored_size: content.map(|content| content.stored_bytes),
+            exclusive_size: *exclusive_bytes,
             progress: progress.map(snapshot_domain::Progress::percent),
         }
     }
@@ -204,7 +214,7 @@ impl SnapshotBody {
 impl VolumeBody {
     /// Presents a volume.
     pub(super) fn new(volume: &Tracked<Volume>, zone: &str) -> Self {
-        let Tracked { item, progress } = volume;
+        let Tracked { item, progress, .. } = volume;
         let Owner { organization, project } = Owner::new(item.organization());
         let error_reason = match item.state() {
             VolumeState::Error { reason } => Some(reason.clone()),

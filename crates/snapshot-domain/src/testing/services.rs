@@ -51,6 +51,7 @@ impl Default for Services {
                 rows.clone(),
                 rows.clone(),
                 rows.clone(),
+                rows.clone(),
                 Arc::new(snapshot_bytes.clone()),
                 checks.clone(),
                 time.clone(),

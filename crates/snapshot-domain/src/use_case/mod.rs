@@ -34,6 +34,8 @@ pub struct Tracked<T> {
     pub item: T,
     /// How far the work on it is, while there is any.
     pub progress: Option<Progress>,
+    /// How many bytes deleting it now would free: of a whole snapshot, as long as that is known.
+    pub exclusive_bytes: Option<u64>,
 }
 
 /// Something that was just recorded, and the task that will fill it.

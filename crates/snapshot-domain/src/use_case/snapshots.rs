@@ -7,8 +7,8 @@ use crate::{
     Caller, Error, Name, NewSnapshot, OrganizationId, RequestId, Resource, Result, RevisionCondition, Right, Snapshot,
     SnapshotChanges, SnapshotId, SnapshotState, Tags, Task, TaskId, VolumeId, Work,
     ports::{
-        Clock, IdSource, ReadAt, Slice, SnapshotBytes, SnapshotCursor, SnapshotQuery, SnapshotRepository, TaskQueue,
-        VolumeRepository,
+        Clock, IdSource, ReadAt, Slice, SnapshotBytes, SnapshotCursor, SnapshotQuery, SnapshotRepository,
+        SnapshotSizes, TaskQueue, VolumeRepository,
     },
 };
 
@@ -31,6 +31,7 @@ pub struct SnapshotService {
     snapshots: Arc<dyn SnapshotRepository>,
     volumes: Arc<dyn VolumeRepository>,
     tasks: Arc<dyn TaskQueue>,
+    sizes: Arc<dyn SnapshotSizes>,
     bytes: Arc<dyn SnapshotBytes>,
     checks: CheckService,
     clock: Arc<dyn Clock>,
@@ -39,10 +40,12 @@ pub struct SnapshotService {
 
 impl SnapshotService {
     /// A service over these ports.
+    #[expect(clippy::too_many_arguments, reason = "each is a port of its own")]
     pub fn new(
         snapshots: Arc<dyn SnapshotRepository>,
         volumes: Arc<dyn VolumeRepository>,
         tasks: Arc<dyn TaskQueue>,
+        sizes: Arc<dyn SnapshotSizes>,
         bytes: Arc<dyn SnapshotBytes>,
         checks: CheckService,
         clock: Arc<dyn Clock>,
@@ -52,6 +55,7 @@ impl SnapshotService {
             snapshots,
             volumes,
             tasks,
+            sizes,
             bytes,
             checks,
             clock,
@@ -133,11 +137,22 @@ impl SnapshotService {
         } else {
             self.tasks.captures_of(&copying)?.into_iter().collect()
         };
+        let whole: Vec<_> = snapshots
+            .iter()
+            .filter(|it| it.readable().is_ok())
+            .map(Snapshot::id)
+            .collect();
+        let mut exclusive_bytes: HashMap<_, _> = if whole.is_empty() {
+            HashMap::new()
+        } else {
+            self.sizes.exclusive_bytes(&whole)?.into_iter().collect()
+        };
         Ok(snapshots
             .into_iter()
-            .map(|item| {
-                let progress = progress.remove(&item.id());
-                Tracked { item, progress }
+            .map(|item| Tracked {
+                progress: progress.remove(&item.id()),
+                exclusive_bytes: exclusive_bytes.remove(&item.id()),
+                item,
             })
             .collect())
     }
@@ -266,7 +281,17 @@ impl SnapshotService {
         } else {
             None
         };
-        Ok(Tracked { item, progress })
+        let exclusive_bytes = if item.readable().is_ok() {
+            let known = self.sizes.exclusive_bytes(&[item.id()])?;
+            known.into_iter().next().map(|(_, bytes)| bytes)
+        } else {
+            None
+        };
+        Ok(Tracked {
+            item,
+            progress,
+            exclusive_bytes,
+        })
     }
 }
 

@@ -238,7 +238,11 @@ impl VolumeService {
             .into_iter()
             .map(|item| {
                 let progress = progress.remove(&item.id());
-                Tracked { item, progress }
+                Tracked {
+                    item,
+                    progress,
+                    exclusive_bytes: None,
+                }
             })
             .collect())
     }
@@ -380,7 +384,11 @@ impl VolumeService {
         } else {
             None
         };
-        Ok(Tracked { item, progress })
+        Ok(Tracked {
+            item,
+            progress,
+            exclusive_bytes: None,
+        })
     }
 }
 

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use snapshot_domain::{
     Error, Resource, Revision, RevisionCondition, SnapshotChanges, VolumeChanges,
     testing::{
-        InMemorySnapshotBytes, ManualClock, MockSnapshotRepository, MockTaskQueue, MockVolumeRepository, SequentialIds,
-        Services, a_caller_of, a_request, a_snapshot, an_organization, name,
+        InMemorySnapshotBytes, InMemoryStore, ManualClock, MockSnapshotRepository, MockTaskQueue, MockVolumeRepository,
+        SequentialIds, Services, a_caller_of, a_request, a_snapshot, an_organization, name,
     },
     use_case::SnapshotService,
 };
@@ -127,6 +127,7 @@ fn a_rival_between_the_look_and_the_change_is_noticed() {
         Arc::new(repository),
         Arc::new(MockVolumeRepository::new()),
         Arc::new(MockTaskQueue::new()),
+        Arc::new(InMemoryStore::default()),
         Arc::new(InMemorySnapshotBytes::default()),
         Services::default().checks,
         Arc::new(ManualClock::default()),

@@ -63,7 +63,31 @@ pub(super) fn run(premises: &Premises, job: &Job, dry_run: bool) -> Result<Colle
     let collection = premises.vault.collect(&running, &options, &mut patience, &stop);
     job.wait_for(None);
     job.check()?;
-    Ok(report(dry_run, collection?))
+    let report = report(dry_run, collection?);
+    log(&report);
+    Ok(report)
+}
+
+fn log(report: &CollectReport) {
+    for object in &report.unreadable {
+        log::error!(
+            "nothing is collected: {} can't be read: {}",
+            object.object,
+            object.reason
+        );
+    }
+    for pack in &report.damaged_packs {
+        log::error!("pack {pack} is kept: something in use in it can't be read");
+    }
+    if !report.dry_run {
+        log::info!(
+            "{} of {} packs were removed, {} of them rewritten: {} bytes were freed",
+            report.deleted_packs,
+            report.packs,
+            report.rewritten_packs,
+            report.freed_bytes
+        );
+    }
 }
 
 fn report(dry_run: bool, collection: Collection) -> CollectReport {

@@ -67,7 +67,7 @@ impl Premises {
         let seconds = began.elapsed().as_secs_f64();
         match outcome {
             Ok(report) => {
-                log::info!(run:% = id, seconds:% = format_args!("{seconds:.3}"); "maintenance ({kind}) finished: {report}");
+                log::info!(run:% = id, seconds:% = format_args!("{seconds:.3}"); "maintenance ({kind}) finished");
                 self.end(run, &RunOutcome::Succeeded { report });
             }
             Err(MoveError::Stopped(Stop::LeaseLost) | MoveError::Domain(Error::LeaseLost)) => {

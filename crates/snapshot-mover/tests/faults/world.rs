@@ -62,6 +62,7 @@ impl World {
                 rows(),
                 rows(),
                 rows(),
+                rows(),
                 Arc::new(VaultContent::new(vault)),
                 checks,
                 Arc::new(clock.clone()),

@@ -107,6 +107,7 @@ impl House {
                 store(),
                 store(),
                 store(),
+                store(),
                 Arc::new(VaultContent::new(vault.clone())),
                 checks.clone(),
                 Arc::clone(&clock),

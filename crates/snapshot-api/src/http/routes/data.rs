@@ -59,6 +59,10 @@ pub(super) async fn write_volume(
     let received = upload::receive(&api, caller, id, &request, payload).await;
     api.changes.tell(id.as_uuid());
     let item = received?;
-    let written = Tracked { item, progress: None };
+    let written = Tracked {
+        item,
+        progress: None,
+        exclusive_bytes: None,
+    };
     Ok(HttpResponse::Ok().json(OneVolume::new(&written, Generation::of(&api, &request).zone())))
 }

@@ -57,6 +57,7 @@ fn creation_answer(begun: &Begun<Snapshot>, generation: &Generation) -> Answer {
     let tracked = Tracked {
         item: item.clone(),
         progress: Some(task.progress()),
+        exclusive_bytes: None,
     };
     let shown = Shown::snapshot(&tracked, generation.zone());
     match generation {

@@ -45,6 +45,7 @@ fn creation_answer(volume: &Volume, task: Option<&Task>, generation: &Generation
     let tracked = Tracked {
         item: volume.clone(),
         progress: task.map(Task::progress),
+        exclusive_bytes: None,
     };
     let shown = Shown::volume(&tracked, generation.zone());
     let body = match (generation, task) {
