@@ -246,9 +246,20 @@ impl PackCatalog for MemoryCatalog {
 
 /// The chunk index in memory. Clones share it.
 #[derive(Clone, Debug, Default)]
-pub struct MemoryIndex(Arc<Mutex<IndexState>>);
+pub struct MemoryIndex {
+    state: Arc<Mutex<IndexState>>,
+    flushed: Arc<Mutex<IndexState>>,
+}
 
-#[derive(Debug, Default)]
+impl MemoryIndex {
+    /// Forgets what was not flushed, as a crash does.
+    pub fn crash(&self) {
+        let flushed = lock(&self.flushed).clone();
+        *lock(&self.state) = flushed;
+    }
+}
+
+#[derive(Clone, Debug, Default)]
 struct IndexState {
     chunks: HashMap<ChunkId, Location>,
     packs: BTreeSet<PackId>,
@@ -256,16 +267,16 @@ struct IndexState {
 
 impl ChunkIndex for MemoryIndex {
     fn contains(&self, id: &ChunkId) -> Result<bool, IndexError> {
-        Ok(lock(&self.0).chunks.contains_key(id))
+        Ok(lock(&self.state).chunks.contains_key(id))
     }
 
     fn locate(&self, ids: &[ChunkId]) -> Result<Vec<Option<Location>>, IndexError> {
-        let state = lock(&self.0);
+        let state = lock(&self.state);
         Ok(ids.iter().map(|id| state.chunks.get(id).copied()).collect())
     }
 
     fn add_pack(&self, pack: PackId, entries: &[IndexEntry]) -> Result<(), IndexError> {
-        let mut state = lock(&self.0);
+        let mut state = lock(&self.state);
         state.packs.insert(pack);
         for entry in entries {
             state.chunks.insert(
@@ -281,7 +292,7 @@ impl ChunkIndex for MemoryIndex {
     }
 
     fn packs(&self, after: Option<PackId>, limit: usize) -> Result<Vec<PackId>, IndexError> {
-        let state = lock(&self.0);
+        let state = lock(&self.state);
         Ok(state
             .packs
             .iter()
@@ -292,18 +303,20 @@ impl ChunkIndex for MemoryIndex {
     }
 
     fn remove_pack(&self, pack: PackId, _chunks: &[ChunkId]) -> Result<(), IndexError> {
-        let mut state = lock(&self.0);
+        let mut state = lock(&self.state);
         state.packs.remove(&pack);
         state.chunks.retain(|_, location| location.pack != pack);
         Ok(())
     }
 
     fn clear(&self) -> Result<(), IndexError> {
-        *lock(&self.0) = IndexState::default();
-        Ok(())
+        *lock(&self.state) = IndexState::default();
+        self.flush()
     }
 
     fn flush(&self) -> Result<(), IndexError> {
+        let state = lock(&self.state).clone();
+        *lock(&self.flushed) = state;
         Ok(())
     }
 }

@@ -5,7 +5,9 @@ mod decoder;
 mod faulty;
 pub mod index_contract;
 mod memory;
+mod mishaps;
 
 pub use decoder::Decoder;
 pub use faulty::{Fault, FaultyBlobs};
 pub use memory::{MemoryBlobs, MemoryCatalog, MemoryIndex};
+pub use mishaps::{Mishaps, Prone};

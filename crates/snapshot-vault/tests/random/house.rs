@@ -1,0 +1,436 @@
+//! A vault with all that is around it, and what should be in it.
+
+use crate::recount;
+use snapshot_vault::testing::{Fault, MemoryBlobs, MemoryCatalog, MemoryIndex, Mishaps};
+use snapshot_vault::{
+    BlobStore, CatalogError, ChunkIndex, ChunkSize, CollectOptions, Collection, CollectionEnd, CopySession, Domain,
+    DomainId, ManifestId, MasterKey, PackCatalog, PackId, PackStanding, ReadBuffers, RunningCopies, StoredCopy, Vault,
+    VaultError, VaultOptions,
+};
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::ControlFlow;
+use std::sync::{Arc, Mutex};
+
+pub(crate) const CHUNK: usize = 64 << 10;
+pub(crate) const PAGE_CHUNKS: u64 = 256;
+/// Contents have three pages, of which most is zero.
+const CHUNKS: u64 = 3 * PAGE_CHUNKS;
+const MAX_COPIES: usize = 5;
+
+/// The chunks of a content that are not zero, by number; a chunk is told by a number that it holds.
+pub(crate) type Content = BTreeMap<u64, u64>;
+
+/// Random numbers.
+pub(crate) struct Dice(u64);
+
+impl Dice {
+    pub(crate) fn new(seed: u64) -> Self {
+        Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
+    }
+
+    /// A number below `end`.
+    pub(crate) fn below(&mut self, end: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 >> 11) % end
+    }
+
+    fn one_in(&mut self, n: u64) -> bool {
+        self.below(n) == 0
+    }
+}
+
+pub(crate) struct House {
+    dice: Dice,
+    pub(crate) mishaps: Mishaps,
+    blobs: MemoryBlobs,
+    index: MemoryIndex,
+    catalog: MemoryCatalog,
+    vault: Vault,
+    domain: Domain,
+    committed: BTreeMap<ManifestId, Content>,
+    open: Vec<OpenCopy>,
+    pub(crate) crashes: u64,
+    pub(crate) collected: u64,
+}
+
+/// A copy that was begun and will go on later.
+struct OpenCopy {
+    id: ManifestId,
+    session: CopySession,
+    content: Content,
+    /// Whether the database believes that it runs.
+    has_row: bool,
+}
+
+struct Running(Vec<ManifestId>);
+
+impl RunningCopies for Running {
+    fn running(&self) -> Result<Vec<ManifestId>, CatalogError> {
+        Ok(self.0.clone())
+    }
+}
+
+impl House {
+    pub(crate) fn new(seed: u64) -> Self {
+        let (mishaps, blobs) = (Mishaps::default(), MemoryBlobs::default());
+        let (index, catalog) = (MemoryIndex::default(), MemoryCatalog::default());
+        let vault = open(&mishaps, &blobs, &index, &catalog);
+        let domain = vault.domain(DomainId::random()).unwrap();
+        Self {
+            dice: Dice::new(seed),
+            mishaps,
+            blobs,
+            index,
+            catalog,
+            vault,
+            domain,
+            committed: BTreeMap::new(),
+            open: Vec::new(),
+            crashes: 0,
+            collected: 0,
+        }
+    }
+
+    /// Packs that are dropped, condemned and dead, dead, little used, and used.
+    pub(crate) fn with_work_for_a_collection(seed: u64) -> Self {
+        let mut house = Self::new(seed);
+        let content = |seeds: std::ops::Range<u64>| -> Content { seeds.map(|seed| (seed % 100, seed)).collect() };
+        let mut copies = Vec::new();
+        for seeds in [0..12, 100..112, 200..212, 300..312] {
+            copies.push(house.copy_now(content(seeds)));
+        }
+        let mut mixed = content(0..12);
+        mixed.extend(content(200..201));
+        mixed.insert(300, 200);
+        house.copy_now(mixed);
+        house.delete(copies[2]);
+        house.delete(copies[1]);
+        let collection = snapshot_vault::CollectionId::random();
+        let packs = house.packs_of_nothing();
+        assert!(packs.len() >= 3, "{}", packs.len());
+        house.catalog.condemn(collection, &packs[..2]).unwrap();
+        house.catalog.drop_packs(collection, &packs[..1]).unwrap();
+        house
+    }
+
+    /// Packs without which every copy reads as with them, each tried.
+    fn packs_of_nothing(&self) -> Vec<PackId> {
+        let packs = self.catalog.list(None, 10_000).unwrap();
+        let is_unused = |pack: &PackId| {
+            let name = format!("/{pack}");
+            let key = self.blobs.keys().into_iter().find(|key| key.as_str().ends_with(&name));
+            let key = key.unwrap();
+            let bytes = self.blobs.get(&key).unwrap();
+            self.blobs.delete(&key).unwrap();
+            let read_all = self
+                .committed
+                .keys()
+                .all(|id| read(&self.domain.open_manifest(*id).unwrap()).is_ok());
+            self.blobs.overwrite(&key, bytes);
+            read_all
+        };
+        packs.iter().map(|pack| pack.id).filter(is_unused).collect()
+    }
+
+    fn copy_now(&mut self, content: Content) -> ManifestId {
+        let id = ManifestId::random();
+        let session = self.domain.begin_copy(id, CHUNKS * CHUNK as u64, None).unwrap();
+        fill(&session, &content).unwrap();
+        session.commit(b"").unwrap();
+        self.committed.insert(id, content);
+        id
+    }
+
+    fn delete(&mut self, id: ManifestId) {
+        self.domain.delete_manifest(id).unwrap();
+        self.committed.remove(&id);
+    }
+
+    /// Does something, with or without a mishap, and checks everything.
+    pub(crate) fn step(&mut self) {
+        if self.dice.one_in(3) {
+            let fault = [
+                Fault::FailBefore,
+                Fault::FailAfter,
+                Fault::CrashBefore,
+                Fault::CrashAfter,
+            ];
+            let fault = fault[usize::try_from(self.dice.below(4)).unwrap()];
+            let calls = if self.dice.one_in(2) { 30 } else { 150 };
+            let nth = self.dice.below(calls);
+            self.mishaps.plan(nth, fault);
+        }
+        match self.dice.below(12) {
+            0..4 => self.copy(),
+            4 if self.open.len() < 2 => self.begin(),
+            4 | 5 => self.finish(),
+            6 | 7 => self.delete_one(),
+            8 => {
+                let mut dice = Dice::new(self.dice.below(u64::MAX));
+                self.mishaps.restart();
+                self.restart(&mut dice);
+            }
+            _ => {
+                let _may_fail = self.collect();
+            }
+        }
+        if self.mishaps.has_crashed() {
+            let mut dice = Dice::new(self.dice.below(u64::MAX));
+            self.restart(&mut dice);
+        }
+        self.mishaps.restart();
+        self.check();
+    }
+
+    /// Starts again after a crash or an ordinary end; the index may be lost.
+    pub(crate) fn restart(&mut self, dice: &mut Dice) {
+        self.crashes += u64::from(self.mishaps.has_crashed());
+        self.mishaps.restart();
+        self.open.clear();
+        self.index.crash();
+        if dice.one_in(4) {
+            self.index.clear().unwrap();
+        }
+        self.vault = open(&self.mishaps, &self.blobs, &self.index, &self.catalog);
+        self.domain = self.vault.domain(self.domain.id()).unwrap();
+        assert_eq!(self.vault.reconcile().unwrap().damaged, []);
+    }
+
+    fn random_copy(&mut self) -> Option<ManifestId> {
+        let nth = self.dice.below(self.committed.len().max(1) as u64);
+        self.committed.keys().nth(usize::try_from(nth).unwrap()).copied()
+    }
+
+    /// A content that shares some with an older one, or none.
+    fn content(&mut self) -> Content {
+        let mut content = match self.random_copy().filter(|_| !self.dice.one_in(4)) {
+            Some(id) => self.committed[&id].clone(),
+            None => Content::new(),
+        };
+        for _ in 0..self.dice.below(4) {
+            let chunk = [0, 1, 2, 255, 256, 600][usize::try_from(self.dice.below(6)).unwrap()];
+            content.insert(chunk, self.dice.below(60));
+        }
+        if self.dice.one_in(3) {
+            content.pop_first();
+        }
+        content
+    }
+
+    fn begin(&mut self) {
+        let content = self.content();
+        let parent = self.random_copy().filter(|_| !self.dice.one_in(3));
+        let parent = parent.and_then(|id| self.domain.open_manifest(id).ok());
+        let id = ManifestId::random();
+        if let Ok(session) = self.domain.begin_copy(id, CHUNKS * CHUNK as u64, parent.as_ref()) {
+            let has_row = !self.dice.one_in(4);
+            self.open.push(OpenCopy {
+                id,
+                session,
+                content,
+                has_row,
+            });
+        }
+    }
+
+    fn finish(&mut self) {
+        if self.open.is_empty() {
+            return;
+        }
+        let nth = self.dice.below(self.open.len() as u64);
+        let copy = self.open.remove(usize::try_from(nth).unwrap());
+        let done = fill(&copy.session, &copy.content).and_then(|()| copy.session.commit(b"").map(drop));
+        // Whether it was committed, only the store knows when it failed.
+        let name = format!("/{}", copy.id);
+        let is_there = self.blobs.keys().iter().any(|key| key.as_str().ends_with(&name));
+        assert!(is_there || done.is_err());
+        if is_there {
+            self.committed.insert(copy.id, copy.content);
+        }
+    }
+
+    fn copy(&mut self) {
+        if self.committed.len() >= MAX_COPIES {
+            return self.delete_one();
+        }
+        self.begin();
+        self.finish();
+    }
+
+    fn delete_one(&mut self) {
+        let Some(id) = self.random_copy() else { return };
+        let _may_fail = self.domain.delete_manifest(id);
+        let name = format!("/{id}");
+        if !self.blobs.keys().iter().any(|key| key.as_str().ends_with(&name)) {
+            self.committed.remove(&id);
+        }
+    }
+
+    pub(crate) fn collect(&mut self) -> Result<Collection, VaultError> {
+        let rows = self.open.iter().filter(|copy| copy.has_row).map(|copy| copy.id);
+        let running = Running(rows.collect());
+        let options = CollectOptions {
+            dry_run: self.dice.one_in(8),
+            live_share: 0.7,
+        };
+        let done = self
+            .vault
+            .collect(&running, &options, &mut |_| ControlFlow::Break(()), &|| false)?;
+        if !options.dry_run {
+            self.collected += done.deleted;
+        }
+        Ok(done)
+    }
+
+    /// Every copy reads back, and the census is right.
+    pub(crate) fn check(&self) {
+        for (id, content) in &self.committed {
+            let copy = self.domain.open_manifest(*id).unwrap();
+            assert!(read(&copy).unwrap() == *content, "copy {id}");
+        }
+        let usage = self.domain.usage(&|| false).unwrap();
+        recount::check(&self.blobs, &self.catalog, &self.committed, &usage);
+    }
+
+    /// What is left when nothing happens any more: no pack without use, and no object that the catalog does not know.
+    pub(crate) fn end(&mut self) {
+        self.open.clear();
+        let mut dice = Dice::new(1);
+        self.restart(&mut dice);
+        let running = Running(Vec::new());
+        let collect = || {
+            let options = CollectOptions::default();
+            let impatient = &mut |_| ControlFlow::Break(());
+            self.vault.collect(&running, &options, impatient, &|| false).unwrap()
+        };
+        let done = collect();
+        assert_eq!(done.end, CollectionEnd::Done, "{done:?}");
+        assert_eq!((collect().condemned, collect().deleted), (0, 0));
+        self.check();
+        let packs = self.catalog.list(None, 10_000).unwrap();
+        assert!(packs.iter().all(|pack| pack.standing == PackStanding::Kept));
+        let stored = self
+            .blobs
+            .keys()
+            .into_iter()
+            .filter(|key| key.as_str().starts_with("packs/"));
+        assert_eq!(stored.count(), packs.len());
+        let indexed = self.index.packs(None, 10_000).unwrap();
+        assert_eq!(indexed, packs.iter().map(|pack| pack.id).collect::<Vec<_>>());
+        // It takes its time.
+        if self.dice.one_in(10) {
+            assert_eq!(self.packs_of_nothing(), []);
+        }
+    }
+
+    /// Copies and deletions by three threads, beside collections, until each has done its share.
+    pub(crate) fn rush(mut self) -> Self {
+        let rows: Mutex<Vec<ManifestId>> = Mutex::default();
+        let committed: Mutex<BTreeMap<ManifestId, Content>> = Mutex::default();
+        let copiers = std::sync::atomic::AtomicUsize::new(3);
+        std::thread::scope(|scope| {
+            for number in 0..3 {
+                let (rows, committed, copiers, domain) = (&rows, &committed, &copiers, &self.domain);
+                scope.spawn(move || {
+                    let mut dice = Dice::new(number + 100);
+                    for _ in 0..150 {
+                        let id = ManifestId::random();
+                        rows.lock().unwrap().push(id);
+                        let parent = committed.lock().unwrap().keys().nth(0).copied();
+                        let parent = parent.and_then(|id| domain.open_manifest(id).ok());
+                        let content: Content = (0..4).map(|_| (dice.below(600), dice.below(24))).collect();
+                        let session = domain.begin_copy(id, CHUNKS * CHUNK as u64, parent.as_ref()).unwrap();
+                        fill(&session, &content).unwrap();
+                        session.commit(b"").unwrap();
+                        rows.lock().unwrap().retain(|row| *row != id);
+                        let mut committed = committed.lock().unwrap();
+                        committed.insert(id, content);
+                        let oldest = committed.keys().nth(usize::try_from(dice.below(6)).unwrap()).copied();
+                        if let Some(oldest) = oldest {
+                            committed.remove(&oldest);
+                            drop(committed);
+                            domain.delete_manifest(oldest).unwrap();
+                        }
+                    }
+                    copiers.fetch_sub(1, std::sync::atomic::Ordering::Relaxed);
+                });
+            }
+            while copiers.load(std::sync::atomic::Ordering::Relaxed) > 0 {
+                let running = RowsOf(&rows);
+                let patience = &mut |_| {
+                    std::thread::yield_now();
+                    ControlFlow::Continue(())
+                };
+                let options = CollectOptions::default();
+                let done = self.vault.collect(&running, &options, patience, &|| false).unwrap();
+                assert_eq!((done.end, done.damaged), (CollectionEnd::Done, Vec::new()));
+                self.collected += done.deleted;
+            }
+        });
+        assert!(self.collected > 50, "{}", self.collected);
+        self.committed = committed.into_inner().unwrap();
+        self
+    }
+}
+
+struct RowsOf<'a>(&'a Mutex<Vec<ManifestId>>);
+
+impl RunningCopies for RowsOf<'_> {
+    fn running(&self) -> Result<Vec<ManifestId>, CatalogError> {
+        Ok(self.0.lock().unwrap().clone())
+    }
+}
+
+/// Small packs: some four records each.
+fn open(mishaps: &Mishaps, blobs: &MemoryBlobs, index: &MemoryIndex, catalog: &MemoryCatalog) -> Vault {
+    let options = VaultOptions {
+        chunk_size: ChunkSize::new(64 << 10).unwrap(),
+        pack_size_bytes: 900,
+    };
+    Vault::open(
+        Arc::new(mishaps.prone(blobs.clone())),
+        &MasterKey::from_hex(&"7a".repeat(32)).unwrap(),
+        Arc::new(mishaps.prone(index.clone())),
+        Arc::new(mishaps.prone(catalog.clone())),
+        options,
+    )
+    .unwrap()
+}
+
+pub(crate) fn fill(session: &CopySession, content: &Content) -> Result<(), VaultError> {
+    let mut worker = session.worker()?;
+    let mut bytes = vec![0; CHUNK];
+    let pages: BTreeSet<u64> = content.keys().map(|chunk| chunk / PAGE_CHUNKS).collect();
+    for page in pages {
+        worker.begin_page(page)?;
+        let mut position = page * PAGE_CHUNKS;
+        for (chunk, seed) in content.range(position..position + PAGE_CHUNKS) {
+            worker.push_zeros((chunk - position) * CHUNK as u64)?;
+            bytes[..8].copy_from_slice(&(seed + 1).to_le_bytes());
+            worker.push(&bytes)?;
+            position = chunk + 1;
+        }
+        worker.push_zeros(((page + 1) * PAGE_CHUNKS - position) * CHUNK as u64)?;
+        worker.finish_page()?;
+    }
+    worker.finish()
+}
+
+fn read(copy: &StoredCopy) -> Result<Content, VaultError> {
+    let mut content = Content::new();
+    let mut buffers = ReadBuffers::default();
+    let verifier = copy.verifier();
+    for page in copy.data_pages() {
+        let read = copy.read_page(page, &mut buffers, &mut |offset, plain| {
+            assert!(plain.len() == CHUNK && plain[8..].iter().all(|byte| *byte == 0));
+            let seed = u64::from_le_bytes(*plain.first_chunk().unwrap()) - 1;
+            content.insert(offset / CHUNK as u64, seed);
+            Ok(())
+        })?;
+        verifier.page_read(&read);
+    }
+    verifier.finish()?;
+    Ok(content)
+}
