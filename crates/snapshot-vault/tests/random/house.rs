@@ -7,6 +7,7 @@ use snapshot_vault::{
     DomainId, ManifestId, MasterKey, PackCatalog, PackId, PackStanding, ReadBuffers, RunningCopies, StoredCopy, Vault,
     VaultError, VaultOptions,
 };
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex};
@@ -51,6 +52,7 @@ pub(crate) struct House {
     domain: Domain,
     committed: BTreeMap<ManifestId, Content>,
     open: Vec<OpenCopy>,
+    rows: Rows,
     pub(crate) crashes: u64,
     pub(crate) collected: u64,
 }
@@ -60,15 +62,25 @@ struct OpenCopy {
     id: ManifestId,
     session: CopySession,
     content: Content,
-    /// Whether the database believes that it runs.
-    has_row: bool,
 }
 
-struct Running(Vec<ManifestId>);
+/// The copies that the database believes to be running.
+#[derive(Clone, Default)]
+struct Rows(Arc<Mutex<Vec<ManifestId>>>);
 
-impl RunningCopies for Running {
+impl Rows {
+    fn add(&self, id: ManifestId) {
+        self.0.lock().unwrap().push(id);
+    }
+
+    fn remove(&self, id: ManifestId) {
+        self.0.lock().unwrap().retain(|row| *row != id);
+    }
+}
+
+impl RunningCopies for Rows {
     fn running(&self) -> Result<Vec<ManifestId>, CatalogError> {
-        Ok(self.0.clone())
+        Ok(self.0.lock().unwrap().clone())
     }
 }
 
@@ -88,6 +100,7 @@ impl House {
             domain,
             committed: BTreeMap::new(),
             open: Vec::new(),
+            rows: Rows::default(),
             crashes: 0,
             collected: 0,
         }
@@ -98,10 +111,10 @@ impl House {
         let mut house = Self::new(seed);
         let content = |seeds: std::ops::Range<u64>| -> Content { seeds.map(|seed| (seed % 100, seed)).collect() };
         let mut copies = Vec::new();
-        for seeds in [0..12, 100..112, 200..212, 300..312] {
+        for seeds in [0..6, 100..106, 200..206, 300..306] {
             copies.push(house.copy_now(content(seeds)));
         }
-        let mut mixed = content(0..12);
+        let mut mixed = content(0..6);
         mixed.extend(content(200..201));
         mixed.insert(300, 200);
         house.copy_now(mixed);
@@ -189,6 +202,7 @@ impl House {
         self.crashes += u64::from(self.mishaps.has_crashed());
         self.mishaps.restart();
         self.open.clear();
+        self.rows = Rows::default();
         self.index.crash();
         if dice.one_in(4) {
             self.index.clear().unwrap();
@@ -224,14 +238,13 @@ impl House {
         let parent = self.random_copy().filter(|_| !self.dice.one_in(3));
         let parent = parent.and_then(|id| self.domain.open_manifest(id).ok());
         let id = ManifestId::random();
-        if let Ok(session) = self.domain.begin_copy(id, CHUNKS * CHUNK as u64, parent.as_ref()) {
-            let has_row = !self.dice.one_in(4);
-            self.open.push(OpenCopy {
-                id,
-                session,
-                content,
-                has_row,
-            });
+        // Sometimes the database has given the copy up.
+        if !self.dice.one_in(4) {
+            self.rows.add(id);
+        }
+        match self.domain.begin_copy(id, CHUNKS * CHUNK as u64, parent.as_ref()) {
+            Ok(session) => self.open.push(OpenCopy { id, session, content }),
+            Err(_) => self.rows.remove(id),
         }
     }
 
@@ -242,6 +255,7 @@ impl House {
         let nth = self.dice.below(self.open.len() as u64);
         let copy = self.open.remove(usize::try_from(nth).unwrap());
         let done = fill(&copy.session, &copy.content).and_then(|()| copy.session.commit(b"").map(drop));
+        self.rows.remove(copy.id);
         // Whether it was committed, only the store knows when it failed.
         let name = format!("/{}", copy.id);
         let is_there = self.blobs.keys().iter().any(|key| key.as_str().ends_with(&name));
@@ -268,20 +282,44 @@ impl House {
         }
     }
 
+    /// Collects, while copies begin and end and are deleted in between.
     pub(crate) fn collect(&mut self) -> Result<Collection, VaultError> {
-        let rows = self.open.iter().filter(|copy| copy.has_row).map(|copy| copy.id);
-        let running = Running(rows.collect());
         let options = CollectOptions {
             dry_run: self.dice.one_in(8),
             live_share: 0.7,
         };
-        let done = self
-            .vault
-            .collect(&running, &options, &mut |_| ControlFlow::Break(()), &|| false)?;
+        let (vault, rows) = (self.vault.clone(), self.rows.clone());
+        let house = RefCell::new(self);
+        let patience = &mut |_| {
+            let mut house = house.borrow_mut();
+            house.meanwhile();
+            if house.dice.one_in(5) {
+                ControlFlow::Break(())
+            } else {
+                ControlFlow::Continue(())
+            }
+        };
+        let stop = || {
+            let mut house = house.borrow_mut();
+            if house.dice.one_in(6) {
+                house.meanwhile();
+            }
+            house.dice.one_in(200)
+        };
+        let done = vault.collect(&rows, &options, patience, &stop)?;
         if !options.dry_run {
-            self.collected += done.deleted;
+            house.borrow_mut().collected += done.deleted;
         }
         Ok(done)
+    }
+
+    fn meanwhile(&mut self) {
+        match self.dice.below(5) {
+            0 | 1 if self.open.len() < 3 => self.begin(),
+            0..3 => self.finish(),
+            3 => self.delete_one(),
+            _ => {}
+        }
     }
 
     /// Every copy reads back, and the census is right.
@@ -299,7 +337,7 @@ impl House {
         self.open.clear();
         let mut dice = Dice::new(1);
         self.restart(&mut dice);
-        let running = Running(Vec::new());
+        let running = Rows::default();
         let collect = || {
             let options = CollectOptions::default();
             let impatient = &mut |_| ControlFlow::Break(());
@@ -327,7 +365,7 @@ impl House {
 
     /// Copies and deletions by three threads, beside collections, until each has done its share.
     pub(crate) fn rush(mut self) -> Self {
-        let rows: Mutex<Vec<ManifestId>> = Mutex::default();
+        let rows = Rows::default();
         let committed: Mutex<BTreeMap<ManifestId, Content>> = Mutex::default();
         let copiers = std::sync::atomic::AtomicUsize::new(3);
         std::thread::scope(|scope| {
@@ -337,14 +375,14 @@ impl House {
                     let mut dice = Dice::new(number + 100);
                     for _ in 0..150 {
                         let id = ManifestId::random();
-                        rows.lock().unwrap().push(id);
+                        rows.add(id);
                         let parent = committed.lock().unwrap().keys().nth(0).copied();
                         let parent = parent.and_then(|id| domain.open_manifest(id).ok());
                         let content: Content = (0..4).map(|_| (dice.below(600), dice.below(24))).collect();
                         let session = domain.begin_copy(id, CHUNKS * CHUNK as u64, parent.as_ref()).unwrap();
                         fill(&session, &content).unwrap();
                         session.commit(b"").unwrap();
-                        rows.lock().unwrap().retain(|row| *row != id);
+                        rows.remove(id);
                         let mut committed = committed.lock().unwrap();
                         committed.insert(id, content);
                         let oldest = committed.keys().nth(usize::try_from(dice.below(6)).unwrap()).copied();
@@ -358,13 +396,12 @@ impl House {
                 });
             }
             while copiers.load(std::sync::atomic::Ordering::Relaxed) > 0 {
-                let running = RowsOf(&rows);
                 let patience = &mut |_| {
                     std::thread::yield_now();
                     ControlFlow::Continue(())
                 };
                 let options = CollectOptions::default();
-                let done = self.vault.collect(&running, &options, patience, &|| false).unwrap();
+                let done = self.vault.collect(&rows, &options, patience, &|| false).unwrap();
                 assert_eq!((done.end, done.damaged), (CollectionEnd::Done, Vec::new()));
                 self.collected += done.deleted;
             }
@@ -372,14 +409,6 @@ impl House {
         assert!(self.collected > 50, "{}", self.collected);
         self.committed = committed.into_inner().unwrap();
         self
-    }
-}
-
-struct RowsOf<'a>(&'a Mutex<Vec<ManifestId>>);
-
-impl RunningCopies for RowsOf<'_> {
-    fn running(&self) -> Result<Vec<ManifestId>, CatalogError> {
-        Ok(self.0.lock().unwrap().clone())
     }
 }
 

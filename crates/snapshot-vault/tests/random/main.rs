@@ -12,7 +12,7 @@ use house::{Dice, House};
 use snapshot_vault::CollectionEnd;
 use snapshot_vault::testing::Fault;
 
-const DEFAULT_RUNS: u64 = 2000;
+const DEFAULT_RUNS: u64 = 1000;
 const STEPS: u64 = 14;
 const FAULTS: [Fault; 4] = [
     Fault::FailBefore,
@@ -43,7 +43,7 @@ fn whatever_happens_in_whatever_order_no_committed_copy_loses_anything() {
     }
     println!("{runs} runs of {STEPS} steps, {crashes} crashes, {collected} packs removed");
     assert!(
-        runs < DEFAULT_RUNS || (crashes > 100 && collected > 500),
+        runs < DEFAULT_RUNS || (crashes > 100 && collected > 300),
         "the test does too little"
     );
 }
