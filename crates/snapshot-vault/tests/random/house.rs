@@ -51,6 +51,8 @@ pub(crate) struct House {
     vault: Vault,
     domain: Domain,
     committed: BTreeMap<ManifestId, Content>,
+    /// What was deleted last.
+    deleted: Option<Content>,
     open: Vec<OpenCopy>,
     rows: Rows,
     pub(crate) crashes: u64,
@@ -99,6 +101,7 @@ impl House {
             vault,
             domain,
             committed: BTreeMap::new(),
+            deleted: None,
             open: Vec::new(),
             rows: Rows::default(),
             crashes: 0,
@@ -217,11 +220,13 @@ impl House {
         self.committed.keys().nth(usize::try_from(nth).unwrap()).copied()
     }
 
-    /// A content that shares some with an older one, or none.
+    /// A content that shares some with another one, or with one that was deleted, or none.
     fn content(&mut self) -> Content {
-        let mut content = match self.random_copy().filter(|_| !self.dice.one_in(4)) {
-            Some(id) => self.committed[&id].clone(),
-            None => Content::new(),
+        let copy = self.random_copy();
+        let mut content = match (self.dice.below(4), copy) {
+            (0, _) => Content::new(),
+            (1 | 2, _) if self.deleted.is_some() => self.deleted.clone().unwrap(),
+            (_, copy) => copy.map_or_else(Content::new, |id| self.committed[&id].clone()),
         };
         for _ in 0..self.dice.below(4) {
             let chunk = [0, 1, 2, 255, 256, 600][usize::try_from(self.dice.below(6)).unwrap()];
@@ -278,7 +283,7 @@ impl House {
         let _may_fail = self.domain.delete_manifest(id);
         let name = format!("/{id}");
         if !self.blobs.keys().iter().any(|key| key.as_str().ends_with(&name)) {
-            self.committed.remove(&id);
+            self.deleted = self.committed.remove(&id);
         }
     }
 
