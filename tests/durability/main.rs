@@ -13,6 +13,7 @@ mod collection;
 mod collection_kills;
 mod damage;
 mod full_disk;
+mod healing;
 mod kills;
 mod story;
 mod vault_commands;

@@ -176,6 +176,10 @@ pub(crate) struct Verify {
     /// Check this snapshot only
     #[arg(long, value_name = "ID")]
     pub(crate) snapshot: Option<Uuid>,
+    /// Check only so many percent of the stored bytes, like 10%: those snapshots first that were never checked, then those
+    /// that are damaged, then those checked longest ago
+    #[arg(long, value_name = "PERCENT", value_parser = percent, conflicts_with = "snapshot")]
+    pub(crate) share: Option<u8>,
     /// 1: compare stored bytes with their checksums, which needs no key. 2: open everything and compare it with its names
     #[arg(long, value_name = "LEVEL", default_value_t = 2, value_parser = value_parser!(u8).range(1..=2))]
     pub(crate) level: u8,
@@ -191,6 +195,17 @@ pub(crate) struct Verify {
 fn role() -> impl TypedValueParser<Value = Role> {
     PossibleValuesParser::new(Role::ALL.map(Role::as_str))
         .map(|name| Role::parse(&name).expect("only the names of roles are taken"))
+}
+
+/// Reads a share in percent, with or without the sign.
+fn percent(raw: &str) -> Result<u8, String> {
+    let digits = raw.strip_suffix('%').unwrap_or(raw);
+    let is_number = digits.bytes().all(|byte| byte.is_ascii_digit());
+    let percent = digits
+        .parse()
+        .ok()
+        .filter(|percent| is_number && (1..=100).contains(percent));
+    percent.ok_or_else(|| "write it like 10%, from 1% to 100%".to_owned())
 }
 
 /// Reads a number of bytes, with `K`, `M` or `G` behind it for powers of 1024.
@@ -279,6 +294,18 @@ mod tests {
         check("default", Some(None));
         check("many", None);
         check("-1", None);
+    }
+
+    #[test]
+    fn a_share_is_a_percentage() {
+        let check = |raw: &str, expected: Option<u8>| assert_eq!(percent(raw).ok(), expected, "{raw:?}");
+
+        check("10%", Some(10));
+        check("1", Some(1));
+        check("100%", Some(100));
+        for refused in ["", "%", "0", "101%", "+5", "-5", "5 %", "5%%", "1.5%", "256"] {
+            check(refused, None);
+        }
     }
 
     #[test]

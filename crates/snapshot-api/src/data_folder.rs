@@ -96,6 +96,11 @@ impl DataFolder {
         self.0.join("metadata.sqlite")
     }
 
+    /// Whether a server has run on it: a copy of a folder's vault alone belongs to none.
+    pub(crate) fn belongs_to_a_server(&self) -> bool {
+        self.0.join("instance").exists()
+    }
+
     /// The vault's folder.
     pub(crate) fn vault(&self) -> PathBuf {
         self.0.join("vault")

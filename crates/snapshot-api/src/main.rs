@@ -15,6 +15,7 @@ mod server;
 mod settings;
 mod startup;
 mod vault_commands;
+mod verify_command;
 
 use std::process::ExitCode;
 

@@ -6,15 +6,16 @@ use actix_web::web::Data;
 use anyhow::Context as _;
 use snapshot_api::{Api, ApiSettings, Changes, Health, Rates, Transfers, Turns};
 use snapshot_domain::{
-    InstanceId, Name, Result as DomainResult, Work,
-    ports::PackRepository,
+    InstanceId, Name, Result as DomainResult, Timestamp, Work,
+    ports::{Clock as _, PackRepository},
     use_case::{
         AccessService, CheckService, MaintenanceService, ReceiptService, RecoveryService, SnapshotService, TaskReader,
         TaskService, VolumeService,
     },
 };
 use snapshot_mover::{
-    Maintenance, Observer, Premises, Runner, RunnerOptions, VaultArchive, VaultCatalog, VaultContent, VolumeFolder,
+    Maintenance, Observer, Premises, Runner, RunnerOptions, Scrub, VaultArchive, VaultCatalog, VaultContent,
+    VolumeFolder,
 };
 use snapshot_store::{Store, StoreOptions};
 use snapshot_vault::{BlobStore, LocalBlobs, MasterKey, RedbIndex, Vault, VaultOptions};
@@ -59,11 +60,20 @@ pub(crate) fn serve(settings: &Settings) -> anyhow::Result<()> {
         .context("starting the threads for tasks failed")?;
 
     let maintenance = Maintenance::start(premises).context("starting the thread for maintenance failed")?;
+    let scrub = settings
+        .scrub
+        .map(|options| Scrub::start(parts.vault.clone(), checks(&parts.store), options));
+    let scrub = scrub
+        .transpose()
+        .context("starting the thread that checks snapshots failed")?;
 
     let api = Data::new(parts.api(settings, &runner, changes));
     let served = server::serve(settings, api, |url| bootstrap(settings, &parts.store, url));
 
     log::info!("putting running tasks back");
+    if !scrub.is_none_or(|scrub| scrub.shut_down(settings.server.shutdown)) {
+        log::warn!("the check of snapshots did not stop in time");
+    }
     if !maintenance.shut_down(settings.server.shutdown) {
         log::warn!("maintenance did not stop in time: the next start takes it up again");
     }
@@ -159,6 +169,16 @@ pub(crate) fn open_store(settings: &Settings, folder: &DataFolder) -> anyhow::Re
 pub(crate) fn access(store: &Store) -> AccessService {
     let store = Arc::new(store.clone());
     AccessService::new(store.clone(), store, Arc::new(SystemClock), Arc::new(RandomIds))
+}
+
+/// What is known of snapshots' stored bytes, kept in a store.
+pub(crate) fn checks(store: &Store) -> CheckService {
+    CheckService::new(Arc::new(store.clone()), Arc::new(SystemClock))
+}
+
+/// The present moment.
+pub(crate) fn now() -> Timestamp {
+    SystemClock.now()
 }
 
 fn sqlite_url(folder: &DataFolder) -> anyhow::Result<String> {
@@ -265,14 +285,10 @@ impl Parts {
             store.clone(),
             store,
             Arc::new(VaultContent::new(self.vault.clone())),
-            self.checks(),
+            checks(&self.store),
             Arc::new(SystemClock),
             Arc::new(RandomIds),
         )
-    }
-
-    fn checks(&self) -> CheckService {
-        CheckService::new(Arc::new(self.store.clone()), Arc::new(SystemClock))
     }
 
     fn volumes(&self) -> VolumeService {
@@ -288,7 +304,7 @@ impl Parts {
             store.clone(),
             store.clone(),
             store,
-            self.checks(),
+            checks(&self.store),
             Arc::new(SystemClock),
             instance,
             lease_ms,

@@ -4,6 +4,7 @@
 //! - [`VaultArchive`] tells what the vault itself knows of its snapshots.
 //! - [`VaultContent`] reads snapshots straight out of the vault.
 //! - [`Maintenance`] gives space back, and counts what takes it.
+//! - [`Scrub`] checks that what is stored of snapshots is still what was stored.
 //! - [`Runner`] claims tasks, keeps their leases, and ends them: copies, restores, and what is to be removed.
 //!
 //! # How a copy uses the machine
@@ -21,6 +22,7 @@ mod description;
 mod error;
 mod maintenance;
 mod restore;
+mod scrub;
 mod source;
 mod sparse;
 mod task;
@@ -33,6 +35,7 @@ pub use content::VaultContent;
 pub use maintenance::{
     CollectReport, Maintenance, MaintenanceOptions, Premises, SnapshotStat, StatReport, StatTotals, UnreadableObject,
 };
+pub use scrub::{Round, RoundError, Scrub, ScrubOptions, check_share, finding};
 pub use source::{SourceError, measure};
 pub use task::{Observer, Runner, RunnerOptions};
 pub use volume_folder::VolumeFolder;

@@ -11,6 +11,7 @@ use log::LevelFilter;
 use snapshot_api::Rate;
 use snapshot_domain::{OrganizationId, Quota, Token};
 use snapshot_mover::MaintenanceOptions;
+use snapshot_mover::ScrubOptions;
 use snapshot_vault::{ChunkSize, MasterKey};
 use thiserror::Error;
 
@@ -29,6 +30,8 @@ pub(crate) struct Settings {
     pub(crate) database: Database,
     pub(crate) vault: VaultSettings,
     pub(crate) tasks: Tasks,
+    /// `None` when nothing is checked by itself.
+    pub(crate) scrub: Option<ScrubOptions>,
     pub(crate) quotas: Quota,
     pub(crate) maintenance: MaintenanceOptions,
     pub(crate) bootstrap: Option<Bootstrap>,

@@ -7,6 +7,7 @@ use serde::Deserialize;
 use snapshot_api::Rate;
 use snapshot_domain::{Limit, OrganizationId, Quota, Token};
 use snapshot_mover::MaintenanceOptions;
+use snapshot_mover::ScrubOptions;
 use snapshot_vault::{ChunkSize, MasterKey};
 use uuid::Uuid;
 
@@ -25,8 +26,8 @@ pub(super) struct Written {
     database: WrittenDatabase,
     vault: WrittenVault,
     tasks: WrittenTasks,
-    quotas: WrittenQuotas,
     maintenance: WrittenMaintenance,
+    quotas: WrittenQuotas,
     bootstrap: WrittenBootstrap,
     log: WrittenLog,
 }
@@ -84,11 +85,13 @@ struct WrittenQuotas {
 }
 
 #[derive(Deserialize)]
-#[expect(clippy::struct_field_names, reason = "the keys say which job they are for")]
 struct WrittenMaintenance {
     collect_interval_ms: u32,
     collect_live_percent: u8,
     collect_patience_ms: u64,
+    scrub_interval_ms: u64,
+    scrub_share_percent: u8,
+    scrub_bytes_per_second: u64,
 }
 
 #[derive(Deserialize)]
@@ -119,6 +122,7 @@ impl Written {
             database: self.database.checked()?,
             vault: self.vault.checked()?,
             tasks: self.tasks.checked()?,
+            scrub: self.maintenance.scrub()?,
             quotas: self.quotas.checked(),
             maintenance: self.maintenance.checked()?,
             bootstrap: self.bootstrap.checked()?,
@@ -239,7 +243,7 @@ impl WrittenQuotas {
 }
 
 impl WrittenMaintenance {
-    fn checked(self) -> Result<MaintenanceOptions, SettingsError> {
+    fn checked(&self) -> Result<MaintenanceOptions, SettingsError> {
         if self.collect_live_percent > 100 {
             return Err(unusable("maintenance.collect_live_percent", "must be at most 100"));
         }
@@ -248,6 +252,20 @@ impl WrittenMaintenance {
             collect_live_percent: self.collect_live_percent,
             collect_patience: Duration::from_millis(self.collect_patience_ms),
         })
+    }
+
+    fn scrub(&self) -> Result<Option<ScrubOptions>, SettingsError> {
+        if !(1..=100).contains(&self.scrub_share_percent) {
+            return Err(unusable("maintenance.scrub_share_percent", "must be from 1 to 100"));
+        }
+        let bytes_per_second = NonZero::new(self.scrub_bytes_per_second)
+            .ok_or_else(|| unusable("maintenance.scrub_bytes_per_second", "must be at least 1"))?;
+        let options = ScrubOptions {
+            interval: Duration::from_millis(self.scrub_interval_ms),
+            share_percent: self.scrub_share_percent,
+            bytes_per_second,
+        };
+        Ok(Some(options).filter(|_| self.scrub_interval_ms > 0))
     }
 }
 

@@ -271,8 +271,10 @@ impl<'a> CopyChecks<'a> {
                 let span = opened.copy.page_span(*page);
                 let lost = self.page(opened, *page, &mut buffers)?;
                 let mut all = opened.lost();
-                all.retain(|lost| !span.contains(&lost.range.start));
-                all.extend(lost);
+                // What is only found nowhere else now: what is wrong with it was seen before.
+                let seen: Vec<Lost> = all.extract_if(.., |lost| span.contains(&lost.range.start)).collect();
+                let cause = |lost: Lost| seen.iter().find(|it| it.range == lost.range).cloned().unwrap_or(lost);
+                all.extend(lost.into_iter().map(cause));
             }
         }
         Ok(())

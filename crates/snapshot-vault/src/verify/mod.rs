@@ -24,12 +24,14 @@ pub use pace::VerifyProgress;
 pub use report::{CopyOutcome, Damage, Loss, Verification};
 
 use crate::blob::BlobStore;
+use crate::catalog::NoCatalog;
 use crate::error::VaultError;
 use crate::format::names;
 use crate::found::FoundChunks;
 use crate::id::{DomainId, ManifestId};
 use crate::key::MasterKey;
 use crate::vault::{Vault, list_copies};
+use one_copy::OneCopy;
 use pace::Pace;
 use report::Findings;
 use std::num::NonZero;
@@ -130,8 +132,8 @@ pub fn verify_copy(
     options: &VerifyOptions,
     progress: &(dyn Fn(VerifyProgress) + Sync),
 ) -> Result<Verification, VaultError> {
-    let found = Arc::new(FoundChunks::default());
-    let vault = Vault::open_read_only(blobs.clone(), master, found.clone(), Arc::default())?;
+    let (found, catalog) = (Arc::new(FoundChunks::default()), Arc::new(NoCatalog::default()));
+    let vault = Vault::open_read_only(blobs.clone(), master, found.clone(), catalog.clone())?;
     let check = Check::new(blobs, options, progress);
     let mut manifests = list_copies(&*check.blobs)?;
     manifests.retain(|(_, id)| *id == copy);
@@ -142,9 +144,15 @@ pub fn verify_copy(
     let packs = packs::list(&*check.blobs)?;
     for (domain, id) in manifests {
         if let Some(copy) = check.open_copy(&domains, domain, id)? {
-            check.one_copy(&copy, &packs, &found)?;
+            let places = OneCopy {
+                packs: &packs,
+                found: &found,
+                damaged: &catalog,
+            };
+            check.one_copy(&copy, &places)?;
         }
     }
+    check.findings().checked.set_aside = catalog.met();
     Ok(check.finish())
 }
 

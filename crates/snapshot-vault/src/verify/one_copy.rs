@@ -5,6 +5,7 @@ use super::copies::{NO_CHUNKS, NO_DIGEST};
 use super::objects::damage;
 use super::packs::StoredPack;
 use crate::PAGE_CHUNKS;
+use crate::catalog::NoCatalog;
 use crate::codec::Expected;
 use crate::error::VaultError;
 use crate::format::names;
@@ -13,6 +14,7 @@ use crate::found::FoundChunks;
 use crate::hash::ChunkId;
 use crate::index::Location;
 use crate::read::{ReadBuffers, StoredCopy, Verifier};
+use std::collections::BTreeSet;
 use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -20,21 +22,25 @@ use std::sync::{Mutex, PoisonError};
 /// What the chunks of a page that are looked for take in memory.
 const PAGE_BYTES: usize = 2 * size_of::<(ChunkId, Option<Location>)>() * 256;
 
+/// Where a copy's chunks are looked for.
+pub(super) struct OneCopy<'a> {
+    pub(super) packs: &'a [StoredPack],
+    /// What was found in them.
+    pub(super) found: &'a FoundChunks,
+    /// What of it was read and is damaged.
+    pub(super) damaged: &'a NoCatalog,
+}
+
 /// What is lost: the object and what is wrong with it, and the bytes of the content.
 type Lost = Vec<((String, &'static str), Range<u64>)>;
 
 impl Check<'_> {
     /// Reads all chunks of a copy, a group of pages at a time: as many as the memory takes the places of.
-    pub(super) fn one_copy(
-        &self,
-        copy: &StoredCopy,
-        packs: &[StoredPack],
-        found: &FoundChunks,
-    ) -> Result<(), VaultError> {
+    pub(super) fn one_copy(&self, copy: &StoredCopy, places: &OneCopy<'_>) -> Result<(), VaultError> {
         let at_once = (self.options.memory_bytes / PAGE_BYTES).max(1);
         self.pace
             .expect(copy.data_pages().map(|page| len(&copy.page_span(page))).sum());
-        self.findings().checked.packs = packs.len() as u64;
+        self.findings().checked.packs = places.packs.len() as u64;
         let verifier = copy.verifier();
         let mut pages = copy.data_pages();
         let mut all_lost = Lost::new();
@@ -43,8 +49,26 @@ impl Check<'_> {
             if group.is_empty() {
                 break;
             }
-            self.find(copy, &group, packs, found)?;
-            all_lost.extend(self.read_group(copy, &group, &verifier)?);
+            self.find(copy, &group, places)?;
+            let mut lost = self.read_group(copy, &group, &verifier)?;
+            let first = lost.clone();
+            let mut known = usize::MAX;
+            // What is damaged in one pack may be whole in another. Each round passes over what was found damaged before it.
+            while !lost.is_empty() && places.damaged.met().len() != known {
+                known = places.damaged.met().len();
+                let page_bytes = copy.geometry().page_bytes();
+                let again: BTreeSet<u64> = lost.iter().map(|(_, range)| range.start / page_bytes).collect();
+                let again: Vec<u64> = again.into_iter().collect();
+                self.find(copy, &again, places)?;
+                lost = self.read_group(copy, &again, &verifier)?;
+            }
+            // Now they are only found nowhere else: what is wrong with them was seen before.
+            for (cause, range) in &mut lost {
+                if let Some((seen, _)) = first.iter().find(|(_, lost)| lost == range) {
+                    cause.clone_from(seen);
+                }
+            }
+            all_lost.extend(lost);
         }
         let (domain, id) = (copy.domain_id(), copy.manifest_id());
         if !self.is_there(domain, id)? {
@@ -69,16 +93,13 @@ impl Check<'_> {
     }
 
     /// Finds the places of these pages and all their chunks.
-    fn find(
-        &self,
-        copy: &StoredCopy,
-        group: &[u64],
-        packs: &[StoredPack],
-        found: &FoundChunks,
-    ) -> Result<(), VaultError> {
+    fn find(&self, copy: &StoredCopy, group: &[u64], places: &OneCopy<'_>) -> Result<(), VaultError> {
+        let found = places.found;
+        let damaged = places.damaged.met_places();
         let look = || {
-            self.scan(packs, |pack, entries| {
-                found.in_pack(pack, entries.iter().map(FooterEntry::for_index));
+            self.scan(places.packs, |pack, entries| {
+                let whole = entries.iter().filter(|entry| !damaged.contains(&(pack, entry.offset)));
+                found.in_pack(pack, whole.map(FooterEntry::for_index));
             })
         };
         let hashes = group.iter().filter_map(|page| Some((*page, copy.page_hash(*page)?)));
