@@ -61,8 +61,7 @@ pub enum RoundError {
 ///
 /// [`RoundError`]; damage is none.
 pub fn check_share(copies: &CopyChecks<'_>, checks: &CheckService, share_percent: u8) -> Result<Round, RoundError> {
-    let stored_bytes = u128::from(copies.stored_bytes()?);
-    let wanted_bytes = u64::try_from(stored_bytes * u128::from(share_percent) / 100).unwrap_or(u64::MAX);
+    let wanted_bytes = wanted_bytes(copies, share_percent)?;
     let mut done = Round::default();
     let mut due = checks.round();
     while done.snapshots == 0 || copies.read_bytes() < wanted_bytes {
@@ -85,6 +84,15 @@ pub fn check_share(copies: &CopyChecks<'_>, checks: &CheckService, share_percent
     }
     done.read_bytes = copies.read_bytes();
     Ok(done)
+}
+
+fn wanted_bytes(copies: &CopyChecks<'_>, share_percent: u8) -> Result<u64, VaultError> {
+    // Two threads may read the same record at once: all of it is no number of bytes.
+    if share_percent >= 100 {
+        return Ok(u64::MAX);
+    }
+    let share = u128::from(copies.stored_bytes()?) * u128::from(share_percent) / 100;
+    Ok(u64::try_from(share).unwrap_or(u64::MAX))
 }
 
 fn check_batch(
