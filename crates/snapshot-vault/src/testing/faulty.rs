@@ -158,7 +158,10 @@ impl BlobStore for FaultyBlobs {
     fn read(&self, key: &BlobKey, offset: u64, buffer: &mut [u8]) -> Result<(), BlobError> {
         self.check_running(key.as_str())?;
         if self.state().unreadable.contains(key) {
-            return Err(broken(key));
+            return Err(BlobError::Io {
+                path: key.to_string(),
+                source: rustix::io::Errno::IO.into(),
+            });
         }
         self.durable.read(key, offset, buffer)
     }

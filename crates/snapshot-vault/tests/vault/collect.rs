@@ -1,6 +1,7 @@
 //! What a collection removes, what it leaves, and when it does nothing.
 
-use crate::support::{CHUNK, PAGE, TestVault, copy, copy_with, noise, read_all};
+use crate::support::{CHUNK, PAGE, TestVault, copy, copy_with, noise, open, read_all};
+use snapshot_vault::testing::MemoryCatalog;
 use snapshot_vault::{
     BlobKey, BlobStore, CatalogError, CollectOptions, Collection, CollectionEnd, ManifestId, PackCatalog, PackStanding,
     ReadBuffers, RunningCopies, StoredCopy, Totals,
@@ -8,7 +9,7 @@ use snapshot_vault::{
 use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 /// The copies that the database says are running.
 #[derive(Default)]
@@ -330,6 +331,10 @@ fn a_chunk_that_cannot_be_copied_keeps_its_pack_and_is_set_aside() {
     let chunk_of = |pack| test.chunk_at(pack, record);
     delete(&test, &first);
     // The third chunk is in use in one of the packs only; in the other the third is another one.
+    // Looked for with another catalog, so that the collection is the first to meet it.
+    let other = open(Arc::new(test.blobs.clone()), &test.index, &MemoryCatalog::default()).unwrap();
+    let looker = other.domain(second.domain_id()).unwrap();
+    let looker = looker.open_manifest(second.manifest_id()).unwrap();
     let of_first = packs.iter().find(|pack| {
         let key = test.pack_key(pack.id);
         let whole = test.blobs.get(&key).unwrap();
@@ -337,7 +342,7 @@ fn a_chunk_that_cannot_be_copied_keeps_its_pack_and_is_set_aside() {
         bytes[record as usize + 200] ^= 1;
         test.blobs.overwrite(&key, bytes);
         let mut third = vec![0; CHUNK];
-        let is_it = second
+        let is_it = looker
             .read_at(2 * CHUNK as u64, &mut third, &mut ReadBuffers::default())
             .is_err();
         if !is_it {

@@ -9,6 +9,7 @@ mod damage;
 mod distrust;
 mod fixture;
 mod flips;
+mod in_turn;
 mod misuse;
 mod regions;
 mod round_trip;
