@@ -85,7 +85,6 @@ struct WrittenQuotas {
 }
 
 #[derive(Deserialize)]
-#[expect(clippy::struct_field_names, reason = "the settings are called so")]
 struct WrittenMaintenance {
     collect_interval_ms: u32,
     collect_live_percent: u8,
