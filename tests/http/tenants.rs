@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 
 use crate::{
     client::{Answer, Client, id_of},
-    service::{ORGANIZATION, Service, Setup},
+    service::{ORGANIZATION, Service, Setup, wait_for},
 };
 
 const REQUESTS: usize = 10_000;
@@ -83,6 +83,16 @@ impl Tenant {
         self.secrets.push(bytes[..32].to_owned());
         self.volumes.push(volume);
         self.snapshots.push(snapshot);
+    }
+
+    /// Waits until it is known what each snapshot takes for itself: a moment after the last one was made.
+    fn wait_until_measured(&self) {
+        for id in &self.snapshots {
+            wait_for("the exclusive size", || {
+                let shown = self.client.get(&format!("/snapshots/{id}")).expect(200).json();
+                shown["snapshot"]["exclusive_size"].as_u64()
+            });
+        }
     }
 
     /// Everything that the tenant has, as it sees it.
@@ -422,6 +432,8 @@ fn ten_thousand_random_requests_find_out_nothing_about_another_organization() {
     let (organization, client) = service.other_tenant();
     let ours = Tenant::settle(service.client(), ORGANIZATION, seed);
     let theirs = Tenant::settle(client, &organization, seed + 1);
+    ours.wait_until_measured();
+    theirs.wait_until_measured();
     let before = [ours.possessions(), theirs.possessions()];
 
     thread::scope(|scope| {

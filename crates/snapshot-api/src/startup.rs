@@ -110,6 +110,8 @@ pub(crate) fn maintenance(store: &Store) -> MaintenanceService {
 ///
 /// When the vault can't be opened, or what the last process left can't be mended.
 pub(crate) fn premises(settings: &Settings, folder: &DataFolder, store: &Store) -> anyhow::Result<Premises> {
+    // The index may have been deleted.
+    let folder = &DataFolder::open(folder.path())?;
     let instance = folder.instance(&RandomIds)?;
     let vault = open_vault(settings, folder, store)?;
     let images = VolumeFolder::open(&folder.volumes()).context("opening the folder of volumes failed")?;
