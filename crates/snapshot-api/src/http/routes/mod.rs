@@ -78,7 +78,7 @@ fn resource(path: &str, allow: &'static str) -> Resource {
     }))
 }
 
-/// A `POST` that may carry an `Idempotency-Key`.
+/// A `POST`, which may carry an `Idempotency-Key`. Every route that takes `POST` is made with this.
 pub(super) fn post<F, Args>(handler: F) -> Route
 where
     F: Handler<Args>,
