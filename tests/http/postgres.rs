@@ -7,8 +7,8 @@ use serde_json::json;
 use uuid::Uuid;
 
 use crate::{
-    client::{id_of, noise},
-    service::{ORGANIZATION, Setup},
+    client::{Client, id_of, noise},
+    service::{ORGANIZATION, Setup, wait_for},
 };
 
 /// A database of a test's own. Removed when it is dropped.
@@ -36,6 +36,16 @@ impl Database {
     fn url(&self) -> String {
         let (server, _) = self.server.rsplit_once('/').unwrap();
         format!("{server}/{}", self.name)
+    }
+
+    /// What the database answers to a query, as a text.
+    fn ask(&self, sql: &str) -> String {
+        let psql = Command::new("psql")
+            .args([&self.url(), "--quiet", "--tuples-only", "--no-align", "--command", sql])
+            .output()
+            .unwrap();
+        assert!(psql.status.success(), "{}", String::from_utf8_lossy(&psql.stderr));
+        String::from_utf8(psql.stdout).unwrap().trim().to_owned()
     }
 
     fn tell_server(&self, sql: &str) -> bool {
@@ -77,6 +87,40 @@ fn a_snapshot_and_its_restore_survive_restarts() {
     assert!(!service.data().path().join("metadata.sqlite").exists());
     client.delete(&format!("/snapshots/{snapshot}")).expect(204);
     client.get(&format!("/snapshots/{snapshot}")).expect(404);
+}
+
+#[test]
+fn an_answer_is_given_again_for_a_day_and_then_forgotten() {
+    let Some(database) = Database::make() else {
+        return;
+    };
+    let service = Setup::new().set("SNAPSHOT__DATABASE__URL", &database.url()).start();
+    let make = |client: &Client| {
+        let body = json!({"name": "v", "organization": ORGANIZATION, "volume_type": "l_ssd", "size": 512});
+        let headers = [("Content-Type", "application/json"), ("Idempotency-Key", "k")];
+        let made = client.call("POST", "/volumes", &headers, body.to_string().as_bytes());
+        id_of(&made.expect(201).json()["volume"])
+    };
+    let first = make(&service.client());
+    assert_eq!(make(&service.client()), first);
+
+    // A day passes, and some time more.
+    assert_eq!(
+        database.ask("UPDATE receipts SET kept_at = 0, expires_at = 1 RETURNING 1"),
+        "1"
+    );
+    assert_ne!(make(&service.client()), first);
+    database.ask("UPDATE receipts SET kept_at = 0, expires_at = 1");
+    let copies = "INSERT INTO receipts SELECT decode(md5(n::text) || md5(n::text), 'hex'), fingerprint, answer, 0, 1 \
+                  FROM receipts, generate_series(1, 1000) AS n";
+    database.ask(copies);
+    assert_eq!(database.ask("SELECT count(*) FROM receipts"), "1001");
+
+    let service = service.restart();
+    wait_for("old answers to be forgotten", || {
+        (database.ask("SELECT count(*) FROM receipts") == "0").then_some(())
+    });
+    service.client().get("/volumes").expect(200);
 }
 
 #[test]

@@ -123,7 +123,7 @@ pub struct Receipt {
     pub id: ReceiptId,
     /// What it asked for.
     pub fingerprint: Fingerprint,
-    /// How it was answered, in the words of whoever answers. Never holds a secret.
+    /// How it was answered, in the words of whoever answers, who sees to it that they tell nobody a secret.
     pub answer: String,
     /// When it was carried out.
     pub kept_at: Timestamp,

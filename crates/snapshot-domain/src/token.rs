@@ -5,6 +5,8 @@ use std::fmt;
 use thiserror::Error;
 use uuid::Uuid;
 
+use crate::ReceiptId;
+
 /// A secret that a caller sends in `X-Auth-Token`. A UUID, because the official clients refuse anything else.
 ///
 /// It has no `Display`, and `Debug` hides it: only [`Token::expose`] gives it away, where it is shown to its owner once.
@@ -40,6 +42,13 @@ impl Token {
             "snapshot service 2026 token hash v1",
             self.0.as_bytes(),
         ))
+    }
+
+    /// A key to seal what is answered to a request that has this receipt. Nothing that is stored leads to it.
+    pub fn answer_key(&self, receipt: &ReceiptId) -> [u8; 32] {
+        let mut hasher = blake3::Hasher::new_derive_key("snapshot service 2026 answer key v1");
+        hasher.update(self.0.as_bytes()).update(receipt.as_bytes());
+        *hasher.finalize().as_bytes()
     }
 
     /// The secret itself, to be shown to its owner once.

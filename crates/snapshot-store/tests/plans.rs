@@ -14,10 +14,11 @@ use diesel::{
 use snapshot_domain::{
     DueCheck, MaintenanceKind, OrganizationId, Scope, Snapshot, Task, TaskOutcome, Token, Volume,
     ports::{
-        CheckRepository, DueQuery, MaintenanceQueue, OrganizationRepository, PackRepository, Slice, SnapshotCursor,
-        SnapshotQuery, SnapshotRepository, SnapshotSizes, TaskQueue, TokenRepository, VolumeQuery, VolumeRepository,
+        CheckRepository, DueQuery, MaintenanceQueue, OrganizationRepository, PackRepository, ReceiptRepository, Slice,
+        SnapshotCursor, SnapshotQuery, SnapshotRepository, SnapshotSizes, TaskQueue, TokenRepository, VolumeQuery,
+        VolumeRepository,
     },
-    testing::{a_capture, a_snapshot, a_volume, an_instance, an_organization, an_organization_id, moment},
+    testing::{a_capture, a_receipt, a_snapshot, a_volume, an_instance, an_organization, an_organization_id, moment},
 };
 use snapshot_store::{Store, StoreOptions};
 use tempfile::TempDir;
@@ -362,5 +363,25 @@ fn distrusted_packs_and_runs_are_found_without_reading_the_others() {
     assert_eq!(
         claim[0],
         "SCAN maintenance_runs USING INDEX maintenance_runs_unfinished"
+    );
+}
+
+#[test]
+fn receipts_are_found_and_forgotten_without_reading_the_others() {
+    let stored = stored();
+    let receipt = a_receipt(1);
+
+    let found = stored.plan(|store| ReceiptRepository::find(store, receipt.id, moment(2)).unwrap());
+    let kept = stored.plan(|store| store.keep(&receipt).unwrap());
+    let forgotten = stored.plan(|store| store.forget_expired(receipt.expires_at, 10).unwrap());
+
+    assert_eq!(found, ["SEARCH receipts USING PRIMARY KEY (id=?)"]);
+    assert_eq!(kept, ["SEARCH receipts USING PRIMARY KEY (id=?)"]);
+    assert_eq!(
+        forgotten,
+        [
+            "SEARCH receipts USING COVERING INDEX receipts_by_end (expires_at<?)",
+            "SEARCH receipts USING PRIMARY KEY (id=?)"
+        ]
     );
 }

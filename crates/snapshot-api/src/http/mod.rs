@@ -19,6 +19,7 @@ mod range;
 mod rate;
 mod request_id;
 mod routes;
+mod sealed;
 mod shown;
 mod slashes;
 mod transfers;

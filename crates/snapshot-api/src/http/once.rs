@@ -31,7 +31,16 @@ use snapshot_domain::{
     Error as DomainError, IdempotencyKey, KeyedRequest, Receipt, ReceiptId, use_case::ReceiptService,
 };
 
-use super::{Api, answer::Answer, blocking::on_pool, caller::identify, error::ApiError, json, shown};
+use super::{
+    Api,
+    answer::Answer,
+    blocking::on_pool,
+    caller::{self, identify},
+    error::ApiError,
+    json,
+    sealed::AnswerKey,
+    shown,
+};
 
 const HEADER: HeaderName = HeaderName::from_static("idempotency-key");
 /// Marks an answer that was given before.
@@ -83,6 +92,7 @@ impl Drop for Turn {
 pub(super) struct Once {
     receipts: ReceiptService,
     request: KeyedRequest,
+    key: Arc<AnswerKey>,
     is_kept: Arc<AtomicBool>,
 }
 
@@ -90,7 +100,8 @@ impl Once {
     /// The receipt of the request, to be stored together with what it makes.
     pub(super) fn receipt(&self, answer: &Answer) -> Receipt {
         self.is_kept.store(true, Ordering::Release);
-        self.receipts.receipt(&self.request, shown::json(answer))
+        self.receipts
+            .receipt(&self.request, self.key.seal(&shown::json(answer)))
     }
 }
 
@@ -166,10 +177,12 @@ async fn keyed(api: &Data<Api>, request: &mut ServiceRequest) -> Result<Once, Ap
         canonical,
     ];
     let keyed = ReceiptService::request(&caller, &key, &parts);
+    let token = caller::shown(request.request())?.token;
     request.set_payload(AnyPayload::from(body));
     Ok(Once {
         receipts: api.receipts.clone(),
         request: keyed,
+        key: Arc::new(AnswerKey::of(&token, keyed.receipt)),
         is_kept: Arc::default(),
     })
 }
@@ -177,8 +190,12 @@ async fn keyed(api: &Data<Api>, request: &mut ServiceRequest) -> Result<Once, Ap
 async fn recall(once: &Once) -> Result<Option<Answer>, ApiError> {
     let Once { receipts, request, .. } = once.clone();
     let kept = on_pool(move || receipts.recall(&request)).await?;
-    kept.map(|text| serde_json::from_str(&text).map_err(|error| DomainError::corrupt("receipt", error).into()))
-        .transpose()
+    kept.map(|sealed| {
+        let text = once.key.open(&sealed);
+        let text = text.ok_or_else(|| DomainError::corrupt("receipt", "it was sealed with another key"))?;
+        serde_json::from_str(&text).map_err(|error| DomainError::corrupt("receipt", error).into())
+    })
+    .transpose()
 }
 
 /// Keeps the receipt of something that was stored without it.
@@ -233,3 +250,6 @@ pub async fn forget_old_answers(api: Data<Api>) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
