@@ -176,6 +176,7 @@ table! {
         total -> BigInt,
         held -> BigInt,
         at_most -> Nullable<BigInt>,
+        shifts -> BigInt,
     }
 }
 

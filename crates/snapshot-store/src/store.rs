@@ -14,6 +14,7 @@ use crate::{
     migrate::{lock_beside, migrate},
     pool::Pool,
     schema::organizations,
+    snapshots::Places,
     writer::Writer,
 };
 
@@ -28,6 +29,7 @@ struct Database {
     pool: Pool,
     /// On SQLite, what writes.
     writer: Option<Writer>,
+    places: Places,
 }
 
 /// How a store uses its database.
@@ -101,6 +103,7 @@ impl Store {
             options,
             pool,
             writer,
+            places: Places::default(),
         })))
     }
 
@@ -138,6 +141,11 @@ impl Store {
 
     pub(crate) fn default_quota(&self) -> Quota {
         self.0.options.default_quota
+    }
+
+    /// What is known of places in long lists.
+    pub(crate) fn places(&self) -> &Places {
+        &self.0.places
     }
 
     /// Runs queries that only read.

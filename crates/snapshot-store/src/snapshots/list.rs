@@ -1,9 +1,12 @@
 //! Lists of snapshots.
 
 use diesel::{dsl::count_star, prelude::*};
-use snapshot_domain::ports::{Slice, SnapshotCursor, SnapshotQuery};
+use snapshot_domain::{
+    OrganizationId,
+    ports::{Slice, SnapshotCursor, SnapshotQuery},
+};
 
-use super::{AnyConnection, MultiBackend, Outcome, StoredRow};
+use super::{AnyConnection, MultiBackend, Outcome, Places, StoredRow};
 use crate::{
     columns::{self, id_column},
     list::{self, Listing, Place},
@@ -12,17 +15,66 @@ use crate::{
 
 pub(super) fn page(
     connection: &mut AnyConnection,
+    places: &Places,
     query: &SnapshotQuery,
     slice: Slice<SnapshotCursor>,
 ) -> Outcome<Vec<StoredRow>> {
+    if let (None, 1.., [organization], true) = (
+        slice.after,
+        slice.skip,
+        query.scope.organizations(),
+        is_everything(query),
+    ) {
+        return later_page(connection, places, query, *organization, slice);
+    }
     let after = slice
         .after
         .map(|cursor| (cursor.created_at.as_micros(), id_column(cursor.id.as_uuid())));
     list::page(connection, query, &query.scope, after.as_ref(), slice.skip, slice.limit)
 }
 
+/// A page of everything that one organization has, but for the first.
+fn later_page(
+    connection: &mut AnyConnection,
+    places: &Places,
+    query: &SnapshotQuery,
+    organization: OrganizationId,
+    slice: Slice<SnapshotCursor>,
+) -> Outcome<Vec<StoredRow>> {
+    let organization = id_column(organization.as_uuid());
+    let skip = i64::try_from(slice.skip).unwrap_or(i64::MAX);
+    let limit = i64::from(slice.limit);
+    connection.at_one_moment(|connection| {
+        let shifts: i64 = snapshot_totals::table
+            .find(&organization)
+            .select(snapshot_totals::shifts)
+            .first(connection)
+            .optional()?
+            .unwrap_or(0);
+        let (passed, after) = match places.nearest(&organization, shifts, skip) {
+            Some((passed, place)) => (passed, Some(place)),
+            None => (0, None),
+        };
+        let rows = query.rows(connection, &organization, after.as_ref(), skip - passed, limit)?;
+        let is_full = i64::try_from(rows.len()) == Ok(limit);
+        if let Some(last) = rows.last().filter(|_| is_full) {
+            places.remember(
+                &organization,
+                shifts,
+                skip.saturating_add(limit),
+                SnapshotQuery::place(last),
+            );
+        }
+        Ok(rows)
+    })
+}
+
+fn is_everything(query: &SnapshotQuery) -> bool {
+    *query == SnapshotQuery::all(query.scope.clone())
+}
+
 pub(super) fn count(connection: &mut AnyConnection, query: &SnapshotQuery) -> Outcome<i64> {
-    let everything = *query == SnapshotQuery::all(query.scope.clone());
+    let everything = is_everything(query);
     list::sum(connection, &query.scope, |connection, organization| {
         let count = if everything {
             snapshot_totals::table

@@ -1,6 +1,7 @@
 //! Snapshots: [`SnapshotRepository`].
 
 mod list;
+mod places;
 mod row;
 
 use diesel::{dsl::sql, prelude::*, sql_types::Bool};
@@ -11,6 +12,7 @@ use snapshot_domain::{
 };
 use uuid::Uuid;
 
+pub(crate) use self::places::Places;
 use self::row::{SnapshotRow, StoredRow};
 use crate::{
     Store,
@@ -80,7 +82,7 @@ impl SnapshotRepository for Store {
     }
 
     fn list(&self, query: &SnapshotQuery, slice: Slice<SnapshotCursor>) -> Result<Vec<Snapshot>> {
-        let rows = self.read(|connection| list::page(connection, query, slice))?;
+        let rows = self.read(|connection| list::page(connection, self.places(), query, slice))?;
         rows.into_iter().map(Snapshot::try_from).collect()
     }
 

@@ -193,6 +193,7 @@ macro_rules! repository_contract {
                     continues_a_list_of_snapshots_after_a_cursor,
                     continues_a_list_after_a_snapshot_that_is_gone,
                     skips_and_limits_snapshots,
+                    reads_pages_as_they_are_whatever_came_and_went,
                     lists_snapshots_of_several_organizations_in_one_order,
                     lists_snapshots_once_when_a_scope_names_their_organization_twice,
                     lists_no_snapshots_of_others,

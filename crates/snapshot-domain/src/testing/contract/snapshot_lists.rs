@@ -51,6 +51,53 @@ pub fn continues_a_list_after_a_snapshot_that_is_gone(ports: &dyn Ports) {
     assert_eq!(ids(&ports.snapshots().list(&query, rest).unwrap()), expected[2..]);
 }
 
+/// What a page holds follows from what is stored now, also when it was read before.
+pub fn reads_pages_as_they_are_whatever_came_and_went(ports: &dyn Ports) {
+    let world = World::new(ports);
+    let (other, volume) = (world.another_organization(), world.volume());
+    let add = |micros| {
+        let snapshot = a_snapshot(world.organization).created_at(moment(micros));
+        world.copy_as(&volume, snapshot).snapshot
+    };
+    let snapshots: Vec<_> = (1..=12).map(|number| add(10 * number)).collect();
+    let query = SnapshotQuery::all(world.scope());
+    let check_pages = |what: &str| {
+        let whole = list(ports, &query);
+        // In the order of somebody who reads on, and once more from behind.
+        for skip in (0..=12).chain((0..=12).rev()) {
+            let slice = Slice {
+                after: None,
+                skip,
+                limit: 2,
+            };
+            let page = ids(&ports.snapshots().list(&query, slice).unwrap());
+            let rest = whole.iter().copied().skip(usize::try_from(skip).unwrap());
+            assert_eq!(page, rest.take(2).collect::<Vec<_>>(), "{what}: {skip}");
+        }
+    };
+    let give = |snapshot: &mut Snapshot, organization, micros| {
+        let changes = SnapshotChanges {
+            organization: Some(organization),
+            ..SnapshotChanges::default()
+        };
+        snapshot.update(changes, moment(micros));
+        ports.snapshots().update(snapshot).unwrap();
+    };
+
+    check_pages("at first");
+    add(1000);
+    check_pages("one came last");
+    add(35);
+    check_pages("one came in between");
+    ports.snapshots().cancel(&snapshots[2]).unwrap();
+    check_pages("one went");
+    let mut given = snapshots[5].clone();
+    give(&mut given, other, 2000);
+    check_pages("one was given away");
+    give(&mut given, world.organization, 2001);
+    check_pages("it came back");
+}
+
 /// `skip` leaves out what comes first, also after a cursor; past the end there is nothing.
 pub fn skips_and_limits_snapshots(ports: &dyn Ports) {
     let world = World::new(ports);
