@@ -7,7 +7,9 @@ use std::{
 
 use snapshot_vault::{ChunkSize, CopySession, PageWriter};
 
-use crate::{aligned::AlignedBuffer, error::MoveError, source::FrozenSource, watch::Watch};
+use crate::{
+    aligned::AlignedBuffer, error::MoveError, priority::let_others_go_first, source::FrozenSource, watch::Watch,
+};
 
 /// Bytes read at once, unless a chunk is larger.
 const READ_BYTES: u64 = 1 << 20;
@@ -66,6 +68,7 @@ struct Capture<'a> {
 impl Capture<'_> {
     /// Claims page after page, until there is none left or some worker fails.
     fn work(&self) -> Result<(), MoveError> {
+        let_others_go_first();
         let outcome = self.claim_pages();
         if outcome.is_err() {
             // The copy is lost: the others need not go on.

@@ -21,6 +21,7 @@ mod content;
 mod description;
 mod error;
 mod maintenance;
+mod priority;
 mod restore;
 mod scrub;
 mod source;
