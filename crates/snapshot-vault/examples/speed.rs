@@ -3,7 +3,8 @@
 //!
 //! Takes a file (a disk image, an archive) or makes a content that compresses to some 70 %, copies it from memory into a
 //! new vault under FOLDER (which must be empty or absent), copies it again unchanged with and without its parent, changes
-//! 2 % of its 4 KiB blocks and copies it once more, reads both back, verifies the vault, and prints a line for each. CPU seconds hold on a
+//! 2 % of its 4 KiB blocks and copies it once more, reads both back, counts what they take, verifies the
+//! vault, collects what one of them took alone, and prints a line for each. CPU seconds hold on a
 //! busy machine, wall seconds do not.
 #![allow(clippy::print_stdout, reason = "printing is what it is for")]
 #![allow(
@@ -14,15 +15,24 @@
 
 use snapshot_vault::testing::MemoryCatalog;
 use snapshot_vault::{
-    CopySummary, Domain, DomainId, LocalBlobs, ManifestId, MasterKey, ReadBuffers, RedbIndex, StoredCopy, Vault,
-    VaultError, VaultOptions, VerifyOptions, verify_stored, verify_vault,
+    CatalogError, CollectOptions, CopySummary, Domain, DomainId, LocalBlobs, ManifestId, MasterKey, ReadBuffers,
+    RedbIndex, RunningCopies, StoredCopy, Vault, VaultError, VaultOptions, VerifyOptions, verify_stored, verify_vault,
 };
 use std::error::Error;
 use std::num::NonZero;
+use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
+
+struct NoOtherCopies;
+
+impl RunningCopies for NoOtherCopies {
+    fn running(&self) -> Result<Vec<ManifestId>, CatalogError> {
+        Ok(Vec::new())
+    }
+}
 
 fn main() -> Result<(), Box<dyn Error>> {
     let mut arguments = std::env::args().skip(1);
@@ -65,6 +75,13 @@ fn main() -> Result<(), Box<dyn Error>> {
     let changed = domain.open_manifest(changed.manifest)?;
     measure("read the first", mib, || read(&parent, workers))?;
     measure("read the changed", mib, || read(&changed, workers))?;
+    let usage = measure("count what copies take", mib, || domain.usage(&|| false))?;
+    println!(
+        "{:24}{:8} packs, {} MiB in use",
+        "",
+        usage.totals.packs,
+        usage.totals.live_bytes >> 20
+    );
     let options = VerifyOptions {
         threads: NonZero::new(workers).ok_or("at least one worker")?,
         ..VerifyOptions::default()
@@ -77,6 +94,12 @@ fn main() -> Result<(), Box<dyn Error>> {
         })?;
         assert_eq!(found.damage, [], "the copies were read and found whole");
     }
+    domain.delete_manifest(changed.manifest_id())?;
+    let collected = measure("collect one deleted", mib, || {
+        let impatient = &mut |_| ControlFlow::Break(());
+        vault.collect(&NoOtherCopies, &CollectOptions::default(), impatient, &|| false)
+    })?;
+    println!("{:24}{:8} MiB freed", "", collected.freed_bytes() >> 20);
     Ok(())
 }
 

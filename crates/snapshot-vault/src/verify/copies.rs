@@ -137,6 +137,10 @@ impl Check<'_> {
             self.findings().copy_is_gone(domain, id);
             return Ok(());
         }
+        if let Some(suspects) = &mut *self.suspects() {
+            suspects.insert((domain, id));
+            return Ok(());
+        }
         missing.sort_unstable_by_key(|(_, range)| range.start);
         let mut findings = self.findings();
         for (chunk, range) in missing {

@@ -2,7 +2,8 @@
 //!
 //! It only reads, and needs nothing but the objects (and, to open them, the master key): no index, no catalog. It may run
 //! beside a process that writes to the vault: objects never change, what comes after the beginning is not looked at, and
-//! what is deleted meanwhile is no damage.
+//! what is deleted meanwhile is no damage. Where something is missing, it looks again for what a collection has moved
+//! into younger packs.
 //!
 //! A whole vault is checked pack by pack, each read once from beginning to end, however many copies need its chunks. What
 //! the packs hold is then compared with what the copies need. The list of all chunks is longer than memory: it is gone
@@ -33,7 +34,9 @@ use crate::key::MasterKey;
 use crate::vault::{Vault, list_copies};
 use one_copy::OneCopy;
 use pace::Pace;
+use packs::StoredPack;
 use report::Findings;
+use std::collections::{BTreeSet, HashSet};
 use std::num::NonZero;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -112,9 +115,23 @@ pub fn verify_vault(
     // A manifest is older than none of its packs: listed in this order, none of them is missed.
     let manifests = list_copies(&*check.blobs)?;
     let domains = check.domains(&vault, &manifests)?;
-    let packs = packs::list(&*check.blobs)?;
-    check.packs(&packs, Some(&domains))?;
-    check.copies(&domains, &manifests, &packs, &found)?;
+    let mut checked: HashSet<StoredPack> = HashSet::new();
+    let mut copies = manifests;
+    for round in 0.. {
+        let packs = packs::list(&*check.blobs)?;
+        let younger: Vec<StoredPack> = packs.iter().filter(|pack| !checked.contains(pack)).copied().collect();
+        check.packs(&younger, Some(&domains))?;
+        let is_settled = round == MAX_ROUNDS || round > 0 && younger.is_empty();
+        *check.suspects() = (!is_settled).then(BTreeSet::new);
+        check.copies(&domains, &copies, &packs, &found)?;
+        let suspects = check.suspects().take().unwrap_or_default();
+        if suspects.is_empty() {
+            break;
+        }
+        check.findings().checked.copies -= suspects.len() as u64;
+        copies = suspects.into_iter().collect();
+        checked.extend(younger);
+    }
     Ok(check.finish())
 }
 
@@ -141,15 +158,23 @@ pub fn verify_copy(
         return Err(VaultError::ManifestNotFound(copy));
     }
     let domains = check.domains(&vault, &manifests)?;
-    let packs = packs::list(&*check.blobs)?;
     for (domain, id) in manifests {
         if let Some(copy) = check.open_copy(&domains, domain, id)? {
-            let places = OneCopy {
-                packs: &packs,
-                found: &found,
-                damaged: &catalog,
-            };
-            check.one_copy(&copy, &places)?;
+            let mut round = 0;
+            let mut packs = packs::list(&*check.blobs)?;
+            loop {
+                let places = OneCopy {
+                    packs: &packs,
+                    found: &found,
+                    damaged: &catalog,
+                    is_last_round: round == MAX_ROUNDS,
+                };
+                let Some(now) = check.one_copy(&copy, &places)? else {
+                    break;
+                };
+                packs = now;
+                round += 1;
+            }
         }
     }
     check.findings().checked.set_aside = catalog.met();
@@ -162,7 +187,12 @@ struct Check<'a> {
     options: &'a VerifyOptions,
     pace: Pace<'a>,
     findings: Mutex<Findings>,
+    /// Copies that miss something which a collection may have moved meanwhile. `None` when what is missing is lost.
+    suspects: Mutex<Option<BTreeSet<(DomainId, ManifestId)>>>,
 }
+
+/// So often is looked again for what a collection may have moved meanwhile.
+const MAX_ROUNDS: u32 = 5;
 
 impl<'a> Check<'a> {
     fn new(
@@ -175,7 +205,12 @@ impl<'a> Check<'a> {
             options,
             pace: Pace::new(options.bytes_per_second, progress),
             findings: Mutex::default(),
+            suspects: Mutex::default(),
         }
+    }
+
+    fn suspects(&self) -> MutexGuard<'_, Option<BTreeSet<(DomainId, ManifestId)>>> {
+        self.suspects.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn findings(&self) -> MutexGuard<'_, Findings> {

@@ -3,7 +3,7 @@
 use super::Check;
 use super::copies::{NO_CHUNKS, NO_DIGEST};
 use super::objects::damage;
-use super::packs::StoredPack;
+use super::packs::{self, StoredPack};
 use crate::PAGE_CHUNKS;
 use crate::catalog::NoCatalog;
 use crate::codec::Expected;
@@ -29,6 +29,8 @@ pub(super) struct OneCopy<'a> {
     pub(super) found: &'a FoundChunks,
     /// What of it was read and is damaged.
     pub(super) damaged: &'a NoCatalog,
+    /// Whether what is missing is lost, though packs may have gone meanwhile.
+    pub(super) is_last_round: bool,
 }
 
 /// What is lost: the object and what is wrong with it, and the bytes of the content.
@@ -36,7 +38,14 @@ type Lost = Vec<((String, &'static str), Range<u64>)>;
 
 impl Check<'_> {
     /// Reads all chunks of a copy, a group of pages at a time: as many as the memory takes the places of.
-    pub(super) fn one_copy(&self, copy: &StoredCopy, places: &OneCopy<'_>) -> Result<(), VaultError> {
+    ///
+    /// When something is missing, and packs have gone meanwhile, it may have been moved: then nothing is noted, and the
+    /// packs are returned that are there now. Not in the last round.
+    pub(super) fn one_copy(
+        &self,
+        copy: &StoredCopy,
+        places: &OneCopy<'_>,
+    ) -> Result<Option<Vec<StoredPack>>, VaultError> {
         let at_once = (self.options.memory_bytes / PAGE_BYTES).max(1);
         self.pace
             .expect(copy.data_pages().map(|page| len(&copy.page_span(page))).sum());
@@ -72,7 +81,15 @@ impl Check<'_> {
         }
         let (domain, id) = (copy.domain_id(), copy.manifest_id());
         if !self.is_there(domain, id)? {
-            return Ok(());
+            return Ok(None);
+        }
+        if !all_lost.is_empty() && !places.is_last_round {
+            let now = packs::list(&*self.blobs)?;
+            if places.packs.iter().any(|pack| !now.contains(pack)) {
+                let mut findings = self.findings();
+                (findings.checked.records, findings.checked.stored_bytes) = (0, 0);
+                return Ok(Some(now));
+            }
         }
         let manifest = names::manifest(domain, id);
         if all_lost.is_empty() && verifier.finish().is_err() {
@@ -89,7 +106,7 @@ impl Check<'_> {
             };
             findings.lost(damage, domain, id, range);
         }
-        Ok(())
+        Ok(None)
     }
 
     /// Finds the places of these pages and all their chunks.

@@ -3,11 +3,12 @@
 use crate::support::{CHUNK, PAGE, TestVault, copy, copy_with, master, noise, options};
 use snapshot_vault::testing::{MemoryBlobs, MemoryCatalog, MemoryIndex};
 use snapshot_vault::{
-    BlobKey, BlobStore, CopyOutcome, LocalBlobs, ManifestId, MasterKey, StoredCopy, Vault, VaultError, Verification,
-    VerifyOptions, VerifyProgress, verify_copy, verify_stored, verify_vault,
+    BlobKey, BlobStore, CatalogError, CollectOptions, CopyOutcome, LocalBlobs, ManifestId, MasterKey, RunningCopies,
+    StoredCopy, Vault, VaultError, Verification, VerifyOptions, VerifyProgress, verify_copy, verify_stored,
+    verify_vault,
 };
 use std::num::NonZero;
-use std::ops::Range;
+use std::ops::{ControlFlow, Range};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -312,6 +313,48 @@ fn what_comes_and_goes_meanwhile_is_no_damage() {
     assert_eq!(found.damage, []);
     assert_eq!(one(&test.blobs, &first).damage, []);
     assert_eq!(stored(&test.blobs).copies, 2);
+}
+
+#[test]
+fn what_a_collection_moves_meanwhile_is_no_damage() {
+    for of_one_copy in [false, true] {
+        let test = TestVault::new();
+        // The packs with the first 60 chunks are rewritten for the sake of two of them, and the next ones removed.
+        let first = copy(&test.domain, &noise(1, 60 * CHUNK), None);
+        let gone = copy(&test.domain, &noise(2, 200 * CHUNK), None);
+        let content = [&noise(1, 2 * CHUNK)[..], &noise(3, 100 * CHUNK)].concat();
+        let second = copy(&test.domain, &content, None);
+        test.domain.delete_manifest(first.manifest_id()).unwrap();
+        test.domain.delete_manifest(gone.manifest_id()).unwrap();
+        let calls = AtomicU64::new(0);
+        let meanwhile = |_: VerifyProgress| {
+            if calls.fetch_add(1, Ordering::Relaxed) == 0 {
+                let options = CollectOptions::default();
+                let impatient = &mut |_| ControlFlow::Break(());
+                let done = test.vault.collect(&NoCopies, &options, impatient, &|| false).unwrap();
+                assert!(done.rewritten > 0 && done.deleted > done.rewritten, "{done:?}");
+            }
+        };
+
+        let blobs = Arc::new(test.blobs.clone());
+        let found = if of_one_copy {
+            verify_copy(blobs, &master(), second.manifest_id(), &one_thread(), &meanwhile)
+        } else {
+            verify_vault(blobs, &master(), &one_thread(), &meanwhile)
+        };
+
+        let found = found.unwrap();
+        assert!(calls.into_inner() > 0);
+        assert_eq!((found.damage, found.copies), (Vec::new(), 1));
+    }
+}
+
+struct NoCopies;
+
+impl RunningCopies for NoCopies {
+    fn running(&self) -> Result<Vec<ManifestId>, CatalogError> {
+        Ok(Vec::new())
+    }
 }
 
 #[test]
