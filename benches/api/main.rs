@@ -30,6 +30,8 @@ mod load;
 mod logging;
 mod measure;
 mod report;
+#[path = "../../crates/snapshot-api/src/retention.rs"]
+mod retention;
 mod rows;
 #[path = "../../crates/snapshot-api/src/server.rs"]
 mod server;

@@ -7,7 +7,8 @@ use crate::{
     service::{ORGANIZATION, Service, TOKEN},
 };
 
-const EVERYTHING: [(&str, &str); 13] = [
+const EVERYTHING: [(&str, &str); 14] = [
+    ("GET", "/audit"),
     ("GET", "/snapshots"),
     ("POST", "/snapshots"),
     ("GET", "/snapshots/6f418e5f-b42d-4423-a0b5-349c74c454a4"),

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "what prepares a test fails like the test itself")]
 
+mod audit;
 mod auth;
 mod client;
 mod command_line;

@@ -10,13 +10,14 @@ use std::{
 use anyhow::Context as _;
 use serde_json::{Value, json};
 use snapshot_domain::{
-    Limit, Name, Organization, OrganizationId, OwnQuota, QuotaStatus, TokenId, TokenRecord, VolumeId,
+    AuditAction, Limit, Name, Organization, OrganizationId, OwnQuota, QuotaStatus, TokenId, TokenRecord, VolumeId,
     ports::{Clock as _, IdSource as _, VolumeRepository},
-    use_case::{CreateToken, QuotaService, RegisterVolume},
+    use_case::{AuditService, CreateToken, QuotaService, RegisterVolume},
 };
 use snapshot_mover::measure;
 use snapshot_store::Store;
 use snapshot_vault::{ChunkSize, digest_reader};
+use uuid::Uuid;
 
 use crate::{
     cli::{Digest, OrganizationCommand, Output, OwnLimit, QuotaCommand, TokenCommand, VolumeCommand},
@@ -45,7 +46,8 @@ impl Report {
 }
 
 pub(crate) fn token(settings: &Settings, command: TokenCommand, output: Output) -> anyhow::Result<()> {
-    let access = startup::access(&open(settings)?);
+    let store = open(settings)?;
+    let (access, audit) = (startup::access(&store), startup::audit(&store));
     let report = match command {
         TokenCommand::Create {
             organizations,
@@ -53,16 +55,19 @@ pub(crate) fn token(settings: &Settings, command: TokenCommand, output: Output) 
             role,
             expires,
         } => {
-            let organizations = organizations.into_iter().map(OrganizationId::new).collect();
+            let organizations: Vec<_> = organizations.into_iter().map(OrganizationId::new).collect();
+            let first = *organizations.first().context("a token needs an organization")?;
             let expires_at = expires.map(|expiry| expiry.after(SystemClock.now())).transpose();
-            let made = access.create_token(CreateToken {
+            let command = CreateToken {
                 name,
                 organizations,
                 role,
                 expires_at: expires_at
                     .map_err(anyhow::Error::msg)
                     .context("--expires is of no use")?,
-            })?;
+            };
+            let create = || access.create_token(command);
+            let made = audit.act_on_host(first, AuditAction::TokenCreate, None, create)?;
             let mut object = token_object(&made.record);
             object["secret"] = json!(made.token.expose());
             Report {
@@ -82,7 +87,12 @@ pub(crate) fn token(settings: &Settings, command: TokenCommand, output: Output) 
             }
         }
         TokenCommand::Revoke { id } => {
-            access.revoke_token(TokenId::new(id))?;
+            let known = access.tokens()?.into_iter().find(|token| token.id == TokenId::new(id));
+            let revoke = || access.revoke_token(TokenId::new(id));
+            match known.and_then(|token| token.organizations.first().copied()) {
+                Some(first) => audit.act_on_host(first, AuditAction::TokenRevoke, Some(id), revoke)?,
+                None => revoke()?,
+            }
             Report {
                 lines: vec![format!("token {id} is taken no longer")],
                 object: json!({"token": {"id": id.to_string()}}),
@@ -128,11 +138,14 @@ fn ids(token: &TokenRecord) -> Vec<String> {
 
 pub(crate) fn organization(settings: &Settings, command: OrganizationCommand, output: Output) -> anyhow::Result<()> {
     let store = open(settings)?;
-    let access = startup::access(&store);
+    let (access, audit) = (startup::access(&store), startup::audit(&store));
     let report = match command {
-        OrganizationCommand::Quota(command) => quota(&QuotaService::new(Arc::new(store)), &command)?,
+        OrganizationCommand::Quota(command) => quota(&QuotaService::new(Arc::new(store)), &audit, &command)?,
         OrganizationCommand::Create { name } => {
-            let made = access.create_organization(name)?;
+            // The entry takes on the organization that is made; until then there is none.
+            let nobody = OrganizationId::new(Uuid::nil());
+            let create = || access.create_organization(name);
+            let made = audit.act_on_host(nobody, AuditAction::OrganizationCreate, None, create)?;
             Report {
                 lines: vec![organization_line(&made)],
                 object: json!({"organization": organization_object(&made)}),
@@ -150,7 +163,7 @@ pub(crate) fn organization(settings: &Settings, command: OrganizationCommand, ou
 }
 
 /// Changes what is asked for, and shows what holds afterwards.
-fn quota(quotas: &QuotaService, command: &QuotaCommand) -> anyhow::Result<Report> {
+fn quota(quotas: &QuotaService, audit: &AuditService, command: &QuotaCommand) -> anyhow::Result<Report> {
     let organization = OrganizationId::new(command.organization);
     let before = quotas.get(organization)?;
     let chosen = |own: Option<Limit>, asked: Option<OwnLimit>| asked.map_or(own, |OwnLimit(limit)| limit);
@@ -162,7 +175,9 @@ fn quota(quotas: &QuotaService, command: &QuotaCommand) -> anyhow::Result<Report
     let status = if own == before.own {
         before
     } else {
-        quotas.set(organization, &own)?
+        let set = || quotas.set(organization, &own);
+        let resource = Some(command.organization);
+        audit.act_on_host(organization, AuditAction::QuotaChange, resource, set)?
     };
     let QuotaStatus { own, quota, used, .. } = status;
     let rows = [
@@ -224,7 +239,8 @@ fn register(settings: &Settings, path: &Path, name: Name, organization: Organiza
         path,
     };
     let volume = command.into_volume(VolumeId::new(RandomIds.id()), SystemClock.now());
-    VolumeRepository::insert(&store, &volume, None)?;
+    let insert = || VolumeRepository::insert(&store, &volume, None);
+    startup::audit(&store).act_on_host(organization, AuditAction::VolumeRegister, None, insert)?;
     Ok(Report {
         lines: vec![format!("{}  {} bytes  {}", volume.id(), size.as_bytes(), volume.name())],
         object: json!({"volume": {

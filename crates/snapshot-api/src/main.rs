@@ -11,6 +11,7 @@ mod first_start;
 mod health;
 mod logging;
 mod maintenance_commands;
+mod retention;
 mod server;
 mod settings;
 mod startup;

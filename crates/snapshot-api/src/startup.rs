@@ -9,8 +9,8 @@ use snapshot_domain::{
     InstanceId, Name, Result as DomainResult, Timestamp, Work,
     ports::{Clock as _, PackRepository},
     use_case::{
-        AccessService, CheckService, MaintenanceService, ReceiptService, RecoveryService, SnapshotService, TaskReader,
-        TaskService, VolumeService,
+        AccessService, AuditService, CheckService, MaintenanceService, ReceiptService, RecoveryService,
+        SnapshotService, TaskReader, TaskService, VolumeService,
     },
 };
 use snapshot_mover::{
@@ -23,7 +23,9 @@ use snapshot_vault::{BlobStore, LocalBlobs, MasterKey, RedbIndex, Vault, VaultOp
 use crate::{
     data_folder::DataFolder,
     environment::{RandomIds, SystemClock},
-    first_start, server,
+    first_start,
+    retention::Retention,
+    server,
     settings::{Bootstrap, Settings},
 };
 
@@ -59,6 +61,7 @@ pub(crate) fn serve(settings: &Settings) -> anyhow::Result<()> {
     let runner = Runner::start(tasks, parts.vault.clone(), Arc::clone(&parts.images), options, observer)
         .context("starting the threads for tasks failed")?;
 
+    let _retention = Retention::start(audit(&parts.store), settings.audit.keep)?;
     let maintenance = Maintenance::start(premises).context("starting the thread for maintenance failed")?;
     let scrub = settings
         .scrub
@@ -165,6 +168,11 @@ pub(crate) fn open_store(settings: &Settings, folder: &DataFolder) -> anyhow::Re
         log::info!("the database's tables were brought up to date by {migrations} migrations");
     }
     Ok(store)
+}
+
+/// Who did what, kept in a store.
+pub(crate) fn audit(store: &Store) -> AuditService {
+    AuditService::new(Arc::new(store.clone()), Arc::new(SystemClock), Arc::new(RandomIds))
 }
 
 /// Who may call, kept in a store.
@@ -333,6 +341,7 @@ impl Parts {
             receipts: ReceiptService::new(Arc::new(self.store.clone()), Arc::new(SystemClock)),
             turns: Turns::default(),
             access: access(&self.store),
+            audit: audit(&self.store),
             ids: Arc::new(RandomIds),
             health: Arc::new(StoreHealth(self.store.clone())),
             wake_workers: Box::new(runner.waker()),

@@ -26,7 +26,10 @@ use snapshot_domain::{
         InMemorySnapshotBytes, InMemoryStore, InMemoryVolumes, ManualClock, MockReadAt, MockSnapshotBytes,
         MockSnapshotRepository, MockStagedWrite, MockVolumeBytes, SequentialIds, a_snapshot, a_volume, an_organization,
     },
-    use_case::{AccessService, CheckService, CreateToken, ReceiptService, SnapshotService, TaskReader, VolumeService},
+    use_case::{
+        AccessService, AuditService, CheckService, CreateToken, ReceiptService, SnapshotService, TaskReader,
+        VolumeService,
+    },
 };
 
 const MIB: u64 = 1 << 20;
@@ -85,6 +88,11 @@ impl House {
             receipts: ReceiptService::new(Arc::new(self.store.clone()), Arc::new(ManualClock::default())),
             turns: Turns::default(),
             access: access(&self.store),
+            audit: AuditService::new(
+                Arc::new(self.store.clone()),
+                Arc::new(ManualClock::default()),
+                ids.clone(),
+            ),
             ids,
             health: Arc::new(Sick),
             wake_workers: Box::new(|| ()),

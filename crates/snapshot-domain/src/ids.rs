@@ -80,3 +80,7 @@ id!(
     /// Names the HTTP request that caused something, so that a failure found later leads back to the log.
     RequestId
 );
+id!(
+    /// Names an entry of the audit trail.
+    AuditId
+);

@@ -59,6 +59,7 @@
 
 mod access;
 mod archive;
+mod audit;
 mod caller;
 mod content;
 mod error;
@@ -86,13 +87,14 @@ mod volume;
 
 pub use access::{Organization, TokenRecord};
 pub use archive::ArchivedSnapshot;
+pub use audit::{Actor, AuditAction, AuditEntry, AuditOutcome};
 pub use caller::{Caller, Permit, Scope};
 pub use content::{Content, ContentDigest, InvalidDigest};
 pub use error::{Error, Resource, Result};
 pub use health::{Check, DueCheck, Finding, Health, HealthName};
 pub use ids::{
-    AccountId, CollectionId, InstanceId, OrganizationId, PackId, RequestId, RunId, SnapshotId, TaskId, TokenId,
-    VolumeId,
+    AccountId, AuditId, CollectionId, InstanceId, OrganizationId, PackId, RequestId, RunId, SnapshotId, TaskId,
+    TokenId, VolumeId,
 };
 pub use losses::{InvalidLosses, LossCollector, Losses};
 pub use maintenance::{AskedBy, MaintenanceJob, MaintenanceKind, MaintenanceRun, RunLease, RunOutcome, RunState};

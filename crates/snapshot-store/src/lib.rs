@@ -45,6 +45,7 @@
 #![expect(clippy::doc_markdown, reason = "SQLite and PostgreSQL are names, not code")]
 
 mod address;
+mod audit;
 mod checks;
 mod columns;
 mod connection;

@@ -5,6 +5,7 @@ use snapshot_domain::{Error, Organization, OrganizationId, Resource, Result, por
 
 use crate::{
     Store,
+    audit::Subject,
     columns::{self, id_column},
     connection::AnyConnection,
     failure::{Outcome, refused},
@@ -28,7 +29,8 @@ impl OrganizationRepository for Store {
             name: organization.name.as_str().to_owned(),
             created_at: organization.created_at.as_micros(),
         };
-        self.write(move |connection| {
+        let subject = Subject::new(organization.id.as_uuid(), organization.id);
+        self.write_about(&subject, move |connection| {
             diesel::insert_into(organizations::table)
                 .values(&row)
                 .execute(connection)

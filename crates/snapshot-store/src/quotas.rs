@@ -11,6 +11,7 @@ use snapshot_domain::{
 
 use crate::{
     Store,
+    audit::Subject,
     columns::{self, id_column},
     connection::AnyConnection,
     failure::Outcome,
@@ -71,7 +72,8 @@ impl QuotaRepository for Store {
     fn set_quota(&self, organization: OrganizationId, own: &OwnQuota) -> Result<()> {
         let key = id_column(organization.as_uuid());
         let own = *own;
-        self.write(move |connection| {
+        let subject = Subject::new(organization.as_uuid(), organization);
+        self.write_about(&subject, move |connection| {
             let set = diesel::update(snapshot_totals::table.find(&key))
                 .set(snapshot_totals::at_most.eq(own.snapshots.map(column)))
                 .execute(connection)?;

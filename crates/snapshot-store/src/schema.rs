@@ -181,6 +181,20 @@ table! {
 }
 
 table! {
+    audit (organization_id, at, id) {
+        id -> Binary,
+        organization_id -> Binary,
+        at -> BigInt,
+        token_id -> Nullable<Binary>,
+        account_id -> Nullable<Binary>,
+        request_id -> Binary,
+        action -> Text,
+        resource_id -> Nullable<Binary>,
+        outcome -> Text,
+    }
+}
+
+table! {
     task_totals (organization_id) {
         organization_id -> Binary,
         running -> BigInt,

@@ -139,6 +139,11 @@ impl Store {
         self.0.writer.is_some()
     }
 
+    /// Tells this store's database from others in the process.
+    pub(crate) fn place(&self) -> usize {
+        Arc::as_ptr(&self.0) as usize
+    }
+
     pub(crate) fn default_quota(&self) -> Quota {
         self.0.options.default_quota
     }

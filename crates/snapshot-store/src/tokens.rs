@@ -10,7 +10,8 @@ use snapshot_domain::{
 
 use crate::{
     Store,
-    columns::{self, id_column},
+    audit::Subject,
+    columns::{self, Nonsense, id_column},
     connection::AnyConnection,
     failure::{Outcome, refused},
     organizations,
@@ -48,8 +49,15 @@ impl TokenRepository for Store {
             role: token.role.as_str().to_owned(),
             expires_at: token.expires_at.map(Timestamp::as_micros),
         };
+        let Some(first) = token.organizations.first().copied() else {
+            return Err(Error::corrupt(
+                WHAT,
+                Nonsense::Combination("no organization".to_owned()),
+            ));
+        };
         let mut organizations = token.organizations.clone();
-        self.write(move |connection| {
+        let subject = Subject::new(token.id.as_uuid(), first);
+        self.write_about(&subject, move |connection| {
             diesel::insert_into(tokens::table)
                 .values(&row)
                 .execute(connection)
@@ -101,7 +109,7 @@ impl TokenRepository for Store {
 
     fn revoke(&self, id: TokenId, now: Timestamp) -> Result<()> {
         let key = id_column(id.as_uuid());
-        self.write(move |connection| {
+        self.write_as_told(move |connection| {
             let valid = tokens::table.find(&key).filter(tokens::revoked_at.is_null());
             let revoked = diesel::update(valid)
                 .set(tokens::revoked_at.eq(now.as_micros()))

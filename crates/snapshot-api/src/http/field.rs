@@ -1,9 +1,11 @@
 //! Reading the fields of a request, so that everything that is wrong is said at once.
 
 use actix_web::web::Query;
+use chrono::{DateTime, Utc};
 use serde_json::{Map, Value};
 use snapshot_domain::{
-    Name, OrganizationId, SnapshotId, SnapshotStateName, Tag, Tags, VolumeId, VolumeSize, VolumeStateName, VolumeType,
+    AuditAction, Name, OrganizationId, SnapshotId, SnapshotStateName, Tag, Tags, Timestamp, VolumeId, VolumeSize,
+    VolumeStateName, VolumeType,
 };
 use uuid::Uuid;
 
@@ -120,7 +122,8 @@ pub(super) fn parse_uuid(raw: &str) -> Option<Uuid> {
         .flatten()
 }
 
-fn uuid(value: &Value) -> Result<Uuid, Sentence> {
+/// Any id.
+pub(super) fn uuid(value: &Value) -> Result<Uuid, Sentence> {
     parse_uuid(text(value)?).ok_or_else(|| "must be a UUID".to_owned())
 }
 
@@ -188,6 +191,21 @@ pub(super) fn snapshot_state(value: &Value) -> Result<SnapshotStateName, Sentenc
 /// A state of volumes.
 pub(super) fn volume_state(value: &Value) -> Result<VolumeStateName, Sentence> {
     VolumeStateName::parse(text(value)?).ok_or_else(|| one_of(&VolumeStateName::ALL.map(VolumeStateName::as_str)))
+}
+
+/// What the audit trail tells of.
+pub(super) fn audit_action(value: &Value) -> Result<AuditAction, Sentence> {
+    AuditAction::parse(text(value)?).ok_or_else(|| {
+        let words: Vec<_> = AuditAction::ALL.iter().map(|action| action.as_str()).collect();
+        one_of(&words)
+    })
+}
+
+/// A moment with its offset from UTC.
+pub(super) fn moment(value: &Value) -> Result<Timestamp, Sentence> {
+    DateTime::parse_from_rfc3339(text(value)?)
+        .map(|moment| Timestamp::new(moment.with_timezone(&Utc)))
+        .map_err(|_| "must be a date and time like 2014-05-22T12:10:05.596769+00:00, its + written as %2B".to_owned())
 }
 
 fn one_of(words: &[&str]) -> Sentence {

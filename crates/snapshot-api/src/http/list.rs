@@ -36,6 +36,8 @@ const BATCH_ITEMS: u32 = 200;
 pub(super) trait Listed: Sized + Send + 'static {
     /// What a list of it is called: the key in the body, and the end of the path.
     const NAME: &'static str;
+    /// What it takes to see such lists.
+    const RIGHT: Right = Right::Read;
     /// The parameters that narrow a list.
     const FILTERS: &'static [&'static str];
     /// All conditions of a list.
@@ -71,7 +73,7 @@ pub(super) async fn answer<T: Listed>(
     let mut fields = Fields::of_query(request.query_string())?;
     let filters = repeated_filters::<T>(&fields);
     let page = page(&mut fields, &generation);
-    let scope = scope(&mut fields, caller.may(Right::Read)?);
+    let scope = scope(&mut fields, caller.may(T::RIGHT)?);
     let query = T::query(&mut fields, scope);
     let (page, query) = fields.finish(page.zip(query))?;
     match page {

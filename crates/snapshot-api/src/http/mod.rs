@@ -2,6 +2,7 @@
 
 mod access_log;
 mod answer;
+mod audited;
 mod blocking;
 mod body;
 mod caller;
@@ -38,7 +39,7 @@ use actix_web::{
 use snapshot_domain::{
     Result,
     ports::IdSource,
-    use_case::{AccessService, ReceiptService, SnapshotService, TaskReader, VolumeService},
+    use_case::{AccessService, AuditService, ReceiptService, SnapshotService, TaskReader, VolumeService},
 };
 
 pub use self::{
@@ -74,6 +75,8 @@ pub struct Api {
     pub turns: Turns,
     /// Who may call.
     pub access: AccessService,
+    /// Who did what.
+    pub audit: AuditService,
     /// Names requests that bring no name of their own.
     pub ids: Arc<dyn IdSource>,
     /// Whether the service can do its work.

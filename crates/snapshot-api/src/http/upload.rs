@@ -11,9 +11,9 @@ use actix_web::{
     web::{Bytes, BytesMut, Data, Payload},
 };
 use futures_util::{FutureExt, StreamExt, future};
-use snapshot_domain::{Caller, Error, Volume, VolumeId, use_case::VolumeWrite};
+use snapshot_domain::{AuditAction, Caller, Error, Volume, VolumeId, use_case::VolumeWrite};
 
-use super::{Api, blocking::on_pool, error::ApiError};
+use super::{Api, audited::deed_on, blocking::on_pool, error::ApiError};
 
 /// How many bytes are written at once.
 const PIECE_BYTES: usize = 512 << 10;
@@ -38,9 +38,13 @@ pub(super) async fn receive(
     }
     let _transfer = api.transfers.begin()?;
     let announced_bytes = announced_bytes(request.headers());
+    let deed = deed_on(request, AuditAction::VolumeWrite, id.as_uuid());
     let begin = {
         let api = api.clone();
-        on_pool(move || Incoming::begin(&api, &caller, id, announced_bytes))
+        on_pool(move || {
+            let begin = || Incoming::begin(&api, &caller, id, announced_bytes);
+            api.audit.act(&caller, deed, begin)
+        })
     };
     let mut incoming = begin.await?;
     let patience = api.settings.stalled_body;

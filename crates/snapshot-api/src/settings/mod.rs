@@ -6,6 +6,7 @@ mod written;
 
 use std::{num::NonZero, path::PathBuf, time::Duration};
 
+use chrono::TimeDelta;
 use config::ConfigError;
 use log::LevelFilter;
 use snapshot_api::Rate;
@@ -34,6 +35,7 @@ pub(crate) struct Settings {
     pub(crate) scrub: Option<ScrubOptions>,
     pub(crate) quotas: Quota,
     pub(crate) maintenance: MaintenanceOptions,
+    pub(crate) audit: Audit,
     pub(crate) bootstrap: Option<Bootstrap>,
     pub(crate) log: Log,
 }
@@ -84,6 +86,12 @@ pub(crate) struct Tasks {
     pub(crate) concurrency: NonZero<usize>,
     pub(crate) threads: NonZero<usize>,
     pub(crate) lease_ms: u32,
+}
+
+#[derive(Debug)]
+pub(crate) struct Audit {
+    /// `None` for ever.
+    pub(crate) keep: Option<TimeDelta>,
 }
 
 /// The token and the organization that the first start shall use instead of making some.

@@ -2,6 +2,7 @@
 
 use std::{num::NonZero, path::PathBuf, thread, time::Duration};
 
+use chrono::TimeDelta;
 use log::LevelFilter;
 use serde::Deserialize;
 use snapshot_api::Rate;
@@ -12,7 +13,7 @@ use snapshot_vault::{ChunkSize, MasterKey};
 use uuid::Uuid;
 
 use super::{
-    Bootstrap, Database, Limits, Log, LogFormat, Secret, Server, Settings, SettingsError, Tasks, VaultSettings,
+    Audit, Bootstrap, Database, Limits, Log, LogFormat, Secret, Server, Settings, SettingsError, Tasks, VaultSettings,
 };
 
 /// The settings as they are written.
@@ -26,6 +27,7 @@ pub(super) struct Written {
     database: WrittenDatabase,
     vault: WrittenVault,
     tasks: WrittenTasks,
+    audit: WrittenAudit,
     maintenance: WrittenMaintenance,
     quotas: WrittenQuotas,
     bootstrap: WrittenBootstrap,
@@ -95,6 +97,11 @@ struct WrittenMaintenance {
 }
 
 #[derive(Deserialize)]
+struct WrittenAudit {
+    keep_days: u16,
+}
+
+#[derive(Deserialize)]
 struct WrittenBootstrap {
     token: Secret,
     organization: String,
@@ -125,6 +132,7 @@ impl Written {
             scrub: self.maintenance.scrub()?,
             quotas: self.quotas.checked(),
             maintenance: self.maintenance.checked()?,
+            audit: self.audit.checked(),
             bootstrap: self.bootstrap.checked()?,
             log: self.log.checked()?,
         })
@@ -266,6 +274,14 @@ impl WrittenMaintenance {
             bytes_per_second,
         };
         Ok(Some(options).filter(|_| self.scrub_interval_ms > 0))
+    }
+}
+
+impl WrittenAudit {
+    fn checked(self) -> Audit {
+        Audit {
+            keep: (self.keep_days > 0).then(|| TimeDelta::days(i64::from(self.keep_days))),
+        }
     }
 }
 

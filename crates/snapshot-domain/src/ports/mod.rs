@@ -9,6 +9,7 @@
 
 mod access;
 mod archive;
+mod audit;
 mod bytes;
 mod checks;
 mod environment;
@@ -31,6 +32,7 @@ mod volumes;
 
 pub use access::{OrganizationRepository, TokenRepository};
 pub use archive::SnapshotArchive;
+pub use audit::{Act, AuditCursor, AuditLog, AuditQuery};
 pub use bytes::{OpenVolume, ReadAt, SnapshotBytes, StagedWrite, VolumeBytes};
 pub use checks::{CheckRepository, DueQuery};
 pub use environment::{Clock, IdSource};
@@ -47,6 +49,7 @@ pub use volumes::{VolumeCursor, VolumeQuery, VolumeRepository};
 pub use self::{
     access::{MockOrganizationRepository, MockTokenRepository},
     archive::MockSnapshotArchive,
+    audit::MockAuditLog,
     bytes::{MockReadAt, MockSnapshotBytes, MockStagedWrite, MockVolumeBytes},
     checks::MockCheckRepository,
     environment::{MockClock, MockIdSource},

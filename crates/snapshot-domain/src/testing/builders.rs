@@ -5,11 +5,11 @@ use std::path::PathBuf;
 
 use super::clock::{fresh_id, moment};
 use crate::{
-    AccountId, BaseVolume, Caller, Content, ContentDigest, Fingerprint, Health, InstanceId, LossCollector, Losses,
-    Name, Organization, OrganizationId, Pack, PackId, PackStanding, Progress, Receipt, ReceiptId, RequestId,
-    RestoreMode, RestoreSource, Revision, Role, Snapshot, SnapshotId, SnapshotState, StoredSnapshot, StoredTask,
-    StoredVolume, Tags, Task, TaskId, TaskState, Timestamp, Token, TokenId, TokenRecord, Volume, VolumeId,
-    VolumeLocation, VolumeSize, VolumeState, VolumeType, Work,
+    AccountId, Actor, AuditAction, AuditEntry, AuditId, AuditOutcome, BaseVolume, Caller, Content, ContentDigest,
+    Fingerprint, Health, InstanceId, LossCollector, Losses, Name, Organization, OrganizationId, Pack, PackId,
+    PackStanding, Progress, Receipt, ReceiptId, RequestId, RestoreMode, RestoreSource, Revision, Role, Snapshot,
+    SnapshotId, SnapshotState, StoredSnapshot, StoredTask, StoredVolume, Tags, Task, TaskId, TaskState, Timestamp,
+    Token, TokenId, TokenRecord, Volume, VolumeId, VolumeLocation, VolumeSize, VolumeState, VolumeType, Work,
 };
 
 /// A name.
@@ -102,6 +102,23 @@ pub fn a_receipt(n: u8) -> Receipt {
         answer: format!("answer {n}"),
         kept_at: moment(i64::from(n)),
         expires_at: moment(1_000 + i64::from(n)),
+    }
+}
+
+/// An entry of the audit trail: somebody made a snapshot.
+pub fn an_audit_entry(organization: OrganizationId) -> AuditEntry {
+    AuditEntry {
+        id: AuditId::new(fresh_id()),
+        at: moment(0),
+        actor: Actor::Token {
+            token: TokenId::new(fresh_id()),
+            account: AccountId::new(fresh_id()),
+        },
+        request: a_request(),
+        organization,
+        action: AuditAction::SnapshotCreate,
+        resource: None,
+        outcome: AuditOutcome::Done,
     }
 }
 

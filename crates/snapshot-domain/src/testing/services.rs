@@ -5,7 +5,10 @@ use std::sync::Arc;
 use super::{InMemorySnapshotBytes, InMemoryStore, InMemoryVolumes, ManualClock, SequentialIds, an_instance};
 use crate::{
     InstanceId,
-    use_case::{AccessService, CheckService, QuotaService, SnapshotService, TaskReader, TaskService, VolumeService},
+    use_case::{
+        AccessService, AuditService, CheckService, QuotaService, SnapshotService, TaskReader, TaskService,
+        VolumeService,
+    },
 };
 
 /// All services over the same rows and bytes in memory, with a clock and ids that the test sets.
@@ -29,6 +32,8 @@ pub struct Services {
     pub tasks: TaskReader,
     /// Who may call.
     pub access: AccessService,
+    /// Who did what.
+    pub audit: AuditService,
     /// What is known of snapshots' stored bytes.
     pub checks: CheckService,
     /// How much organizations may have.
@@ -67,6 +72,7 @@ impl Default for Services {
             ),
             tasks: TaskReader::new(rows.clone()),
             quotas: QuotaService::new(rows.clone()),
+            audit: AuditService::new(rows.clone(), time.clone(), names.clone()),
             access: AccessService::new(rows.clone(), rows, time, names),
             checks,
             store,

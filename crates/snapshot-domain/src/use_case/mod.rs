@@ -4,6 +4,7 @@
 //! token is not for fails with [`RightMissing`](crate::Error::RightMissing) before anything is looked at.
 
 mod access;
+mod audit;
 mod checks;
 mod maintenance;
 mod quotas;
@@ -15,6 +16,7 @@ mod volumes;
 mod writes;
 
 pub use access::{AccessService, Bootstrap, CreateToken, NewToken};
+pub use audit::{AuditService, Deed};
 pub use checks::{CheckRound, CheckService};
 pub use maintenance::MaintenanceService;
 pub use quotas::QuotaService;

@@ -16,6 +16,7 @@ pub(crate) use self::places::Places;
 use self::row::{SnapshotRow, StoredRow};
 use crate::{
     Store,
+    audit::Subject,
     columns::{self, id_column, number_column},
     connection::{AnyConnection, MultiBackend},
     failure::{Failure, Outcome, refused},
@@ -34,7 +35,8 @@ impl SnapshotRepository for Store {
         let volume_id = id_column(volume.id().as_uuid());
         let volume_revision = number_column("volume", volume.revision().as_u64())?;
         let quota = self.default_quota();
-        self.write(move |connection| {
+        let subject = Subject::new(snapshot.id().as_uuid(), snapshot.organization());
+        self.write_about(&subject, move |connection| {
             receipts::keep(connection, receipt.as_ref())?;
             insert(connection, &row)?;
             quotas::check_snapshots(connection, &row.organization_id, quota)?;
@@ -94,7 +96,8 @@ impl SnapshotRepository for Store {
     fn update(&self, snapshot: &Snapshot) -> Result<()> {
         let row = SnapshotRow::try_from(snapshot)?;
         let quota = self.default_quota();
-        self.write(move |connection| {
+        let subject = Subject::new(snapshot.id().as_uuid(), snapshot.organization());
+        self.write_about(&subject, move |connection| {
             let owner = owner(connection, &row.id)?;
             replace(connection, &row)?;
             if owner.is_some_and(|owner| owner != row.organization_id) {
@@ -116,7 +119,8 @@ impl SnapshotRepository for Store {
 
     fn cancel(&self, snapshot: &Snapshot) -> Result<()> {
         let row = SnapshotRow::try_from(snapshot)?;
-        self.write(move |connection| {
+        let subject = Subject::new(snapshot.id().as_uuid(), snapshot.organization());
+        self.write_about(&subject, move |connection| {
             tasks::call_off_capture_of(connection, &row.id)?;
             remove(connection, &row)?;
             volumes::end_copy(connection, &row.base_volume_id)
@@ -126,7 +130,8 @@ impl SnapshotRepository for Store {
     fn delete(&self, snapshot: &Snapshot, forget: &Task) -> Result<()> {
         let row = SnapshotRow::try_from(snapshot)?;
         let forget = TaskRow::try_from(forget)?;
-        self.write(move |connection| {
+        let subject = Subject::new(snapshot.id().as_uuid(), snapshot.organization());
+        self.write_about(&subject, move |connection| {
             remove(connection, &row)?;
             tasks::insert(connection, &forget)
         })

@@ -13,6 +13,7 @@ use uuid::Uuid;
 use self::row::{VolumeRow, state};
 use crate::{
     Store,
+    audit::Subject,
     columns::{self, id_column},
     connection::{AnyConnection, MultiBackend},
     failure::{Failure, Outcome, refused},
@@ -28,7 +29,8 @@ impl VolumeRepository for Store {
         let receipt = receipt.map(ReceiptRow::from);
         let row = VolumeRow::try_from(volume)?;
         let quota = self.default_quota();
-        self.write(move |connection| {
+        let subject = Subject::new(volume.id().as_uuid(), volume.organization());
+        self.write_about(&subject, move |connection| {
             receipts::keep(connection, receipt.as_ref())?;
             insert(connection, &row)?;
             quotas::check_volumes(connection, &row.organization_id, quota)
@@ -44,7 +46,8 @@ impl VolumeRepository for Store {
         };
         let task = TaskRow::try_from(task)?;
         let quota = self.default_quota();
-        self.write(move |connection| {
+        let subject = Subject::new(volume.id().as_uuid(), volume.organization());
+        self.write_about(&subject, move |connection| {
             receipts::keep(connection, receipt.as_ref())?;
             if let Some(snapshot) = source {
                 snapshots::hold(connection, snapshot)?;
@@ -100,7 +103,8 @@ impl VolumeRepository for Store {
 
     fn update(&self, volume: &Volume) -> Result<()> {
         let row = VolumeRow::try_from(volume)?;
-        self.write(move |connection| replace(connection, &row))
+        let subject = Subject::new(volume.id().as_uuid(), volume.organization());
+        self.write_about(&subject, move |connection| replace(connection, &row))
     }
 
     fn finish_restore(&self, lease: &Lease, volume: &Volume, outcome: TaskOutcome, now: Timestamp) -> Result<()> {
@@ -116,7 +120,8 @@ impl VolumeRepository for Store {
     fn delete(&self, volume: &Volume, erase: Option<&Task>) -> Result<()> {
         let row = VolumeRow::try_from(volume)?;
         let erase = erase.map(TaskRow::try_from).transpose()?;
-        self.write(move |connection| {
+        let subject = Subject::new(volume.id().as_uuid(), volume.organization());
+        self.write_about(&subject, move |connection| {
             let present = volumes::table
                 .filter(volumes::id.eq(&row.id))
                 .filter(volumes::revision.eq(row.revision))

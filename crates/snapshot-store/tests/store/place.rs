@@ -9,8 +9,8 @@ use std::{
 use diesel::{Connection, PgConnection, QueryableByName, RunQueryDsl, connection::SimpleConnection, sql_types::BigInt};
 use snapshot_domain::{
     ports::{
-        CheckRepository, MaintenanceQueue, OrganizationRepository, PackRepository, QuotaRepository, ReceiptRepository,
-        SnapshotRepository, SnapshotSizes, TaskQueue, TokenRepository, VolumeRepository,
+        AuditLog, CheckRepository, MaintenanceQueue, OrganizationRepository, PackRepository, QuotaRepository,
+        ReceiptRepository, SnapshotRepository, SnapshotSizes, TaskQueue, TokenRepository, VolumeRepository,
     },
     testing::contract::Ports,
 };
@@ -209,6 +209,10 @@ impl<P: Sync> Ports for StoreIn<P> {
     }
 
     fn sizes(&self) -> &dyn SnapshotSizes {
+        &self.store
+    }
+
+    fn audit(&self) -> &dyn AuditLog {
         &self.store
     }
 }

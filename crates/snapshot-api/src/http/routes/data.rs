@@ -2,13 +2,20 @@
 
 use actix_web::{
     HttpRequest, HttpResponse,
+    http::Method,
     web::{Data, Payload},
 };
-use snapshot_domain::{Error, ports::OpenVolume, use_case::Tracked};
+use snapshot_domain::{
+    AuditAction, Error,
+    ports::OpenVolume,
+    use_case::{Deed, Tracked},
+};
+use uuid::Uuid;
 
 use super::{snapshot_id, volume_id};
 use crate::http::{
     Api,
+    audited::deed_on,
     blocking::on_pool,
     body::OneVolume,
     caller::identify,
@@ -21,9 +28,14 @@ use crate::http::{
 pub(super) async fn of_snapshot(api: Data<Api>, request: HttpRequest) -> Result<HttpResponse, ApiError> {
     let caller = identify(&api, &request).await?;
     let id = snapshot_id(&request)?;
+    let deed = reading(&request, AuditAction::SnapshotRead, id.as_uuid());
     let opening = api.clone();
     let source = on_pool(move || {
-        let (snapshot, bytes) = opening.snapshots.open(&caller, id)?;
+        let open = || opening.snapshots.open(&caller, id);
+        let (snapshot, bytes) = match deed {
+            Some(deed) => opening.audit.act(&caller, deed, open)?,
+            None => open()?,
+        };
         let digest = snapshot.readable()?.content().digest.to_string();
         Ok::<_, Error>(Source {
             bytes,
@@ -37,9 +49,14 @@ pub(super) async fn of_snapshot(api: Data<Api>, request: HttpRequest) -> Result<
 pub(super) async fn of_volume(api: Data<Api>, request: HttpRequest) -> Result<HttpResponse, ApiError> {
     let caller = identify(&api, &request).await?;
     let id = volume_id(&request)?;
+    let deed = reading(&request, AuditAction::VolumeRead, id.as_uuid());
     let opening = api.clone();
     let source = on_pool(move || {
-        let (volume, OpenVolume { bytes, version }) = opening.volumes.open(&caller, id)?;
+        let open = || opening.volumes.open(&caller, id);
+        let (volume, OpenVolume { bytes, version }) = match deed {
+            Some(deed) => opening.audit.act(&caller, deed, open)?,
+            None => open()?,
+        };
         Ok::<_, Error>(Source {
             bytes,
             size: volume.size(),
@@ -65,4 +82,9 @@ pub(super) async fn write_volume(
         exclusive_bytes: None,
     };
     Ok(HttpResponse::Ok().json(OneVolume::new(&written, Generation::of(&api, &request).zone())))
+}
+
+/// A read that is noted: `HEAD` brings no bytes.
+fn reading(request: &HttpRequest, action: AuditAction, resource: Uuid) -> Option<Deed> {
+    (*request.method() != Method::HEAD).then(|| deed_on(request, action, resource))
 }

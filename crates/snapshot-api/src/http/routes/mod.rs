@@ -1,5 +1,6 @@
 //! URLs, and the handlers behind them.
 
+mod audit;
 mod data;
 mod health;
 mod snapshots;
@@ -59,6 +60,7 @@ fn both_generations(config: &mut ServiceConfig) {
                 .route(read().to(data::of_volume))
                 .route(web::put().to(data::write_volume)),
         )
+        .service(resource("/audit", "GET, HEAD").route(read().to(audit::list)))
         .service(resource("/tasks/{id}", "GET, HEAD").route(read().to(tasks::get)));
 }
 

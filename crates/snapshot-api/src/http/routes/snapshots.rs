@@ -7,7 +7,7 @@ use actix_web::{
     web::{Data, Payload},
 };
 use snapshot_domain::{
-    Error, Result as DomainResult, Scope, Snapshot, SnapshotChanges, SnapshotId,
+    AuditAction, Error, Result as DomainResult, Scope, Snapshot, SnapshotChanges, SnapshotId,
     ports::{Slice, SnapshotCursor, SnapshotQuery},
     use_case::{Begun, CreateSnapshot, Tracked},
 };
@@ -16,6 +16,7 @@ use super::snapshot_id;
 use crate::http::{
     Api,
     answer::Answer,
+    audited::{deed_on, making},
     blocking::on_pool,
     body::{OneSnapshot, SnapshotBody},
     caller::identify,
@@ -37,14 +38,15 @@ pub(super) async fn create(api: Data<Api>, request: HttpRequest, payload: Payloa
     let once = once::of(&request);
     let created = on_pool(move || {
         let answer = |begun: &_| creation_answer(begun, &generation);
-        let begun = match once {
-            None => api.snapshots.create(&caller, &command, request_id)?,
+        let create = || match once {
+            None => api.snapshots.create(&caller, &command, request_id),
             Some(once) => {
                 let receipt = |begun: &_| once.receipt(&answer(begun));
-                api.snapshots
-                    .create_once(&caller, &command, request_id, Some(&receipt))?
+                api.snapshots.create_once(&caller, &command, request_id, Some(&receipt))
             }
         };
+        let deed = making(request_id, AuditAction::SnapshotCreate);
+        let begun = api.audit.act(&caller, deed, create)?;
         (api.wake_workers)();
         api.changes.tell(command.volume.as_uuid());
         Ok::<_, Error>(answer(&begun))
@@ -106,8 +108,10 @@ pub(super) async fn update(api: Data<Api>, request: HttpRequest, payload: Payloa
     let generation = Generation::of(&api, &request);
     let changes = changes(json::object(&api, &request, payload).await?, &generation)?;
     let condition = precondition::of_change(request.headers(), id.as_uuid())?;
+    let deed = deed_on(&request, AuditAction::SnapshotChange, id.as_uuid());
     let updated = on_pool(move || {
-        let updated = api.snapshots.update_if(&caller, id, &changes, &condition)?;
+        let update = || api.snapshots.update_if(&caller, id, &changes, &condition);
+        let updated = api.audit.act(&caller, deed, update)?;
         api.changes.tell(id.as_uuid());
         Ok::<_, Error>(updated)
     });
@@ -118,10 +122,11 @@ pub(super) async fn update(api: Data<Api>, request: HttpRequest, payload: Payloa
 pub(super) async fn delete(api: Data<Api>, request: HttpRequest) -> Result<HttpResponse, ApiError> {
     let caller = identify(&api, &request).await?;
     let id = snapshot_id(&request)?;
-    let request_id = request_id::of(&request);
     let condition = precondition::of_change(request.headers(), id.as_uuid())?;
+    let deed = deed_on(&request, AuditAction::SnapshotDelete, id.as_uuid());
     let deleted = on_pool(move || {
-        api.snapshots.delete_if(&caller, id, request_id, &condition)?;
+        let delete = || api.snapshots.delete_if(&caller, id, deed.request, &condition);
+        api.audit.act(&caller, deed, delete)?;
         api.changes.tell(id.as_uuid());
         (api.wake_workers)();
         Ok::<_, Error>(())

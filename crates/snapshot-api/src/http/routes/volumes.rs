@@ -7,7 +7,8 @@ use actix_web::{
     web::{Data, Payload},
 };
 use snapshot_domain::{
-    Caller, Error, RequestId, RestoreMode, Result as DomainResult, Scope, Task, Volume, VolumeChanges, VolumeType,
+    AuditAction, Caller, Error, RequestId, RestoreMode, Result as DomainResult, Scope, Task, Volume, VolumeChanges,
+    VolumeType,
     ports::{Slice, VolumeCursor, VolumeQuery},
     use_case::{Begun, CreateVolume, RestoreVolume, Tracked},
 };
@@ -16,6 +17,7 @@ use super::volume_id;
 use crate::http::{
     Api,
     answer::Answer,
+    audited::{deed_on, making},
     blocking::on_pool,
     body::{OneVolume, VolumeBody},
     caller::identify,
@@ -82,8 +84,10 @@ pub(super) async fn update(api: Data<Api>, request: HttpRequest, payload: Payloa
     let changes = changes(json::object(&api, &request, payload).await?)?;
     let generation = Generation::of(&api, &request);
     let condition = precondition::of_change(request.headers(), id.as_uuid())?;
+    let deed = deed_on(&request, AuditAction::VolumeChange, id.as_uuid());
     let updated = on_pool(move || {
-        let updated = api.volumes.update_if(&caller, id, &changes, &condition)?;
+        let update = || api.volumes.update_if(&caller, id, &changes, &condition);
+        let updated = api.audit.act(&caller, deed, update)?;
         api.changes.tell(id.as_uuid());
         Ok::<_, Error>(updated)
     });
@@ -94,10 +98,11 @@ pub(super) async fn update(api: Data<Api>, request: HttpRequest, payload: Payloa
 pub(super) async fn delete(api: Data<Api>, request: HttpRequest) -> Result<HttpResponse, ApiError> {
     let caller = identify(&api, &request).await?;
     let id = volume_id(&request)?;
-    let request_id = request_id::of(&request);
     let condition = precondition::of_change(request.headers(), id.as_uuid())?;
+    let deed = deed_on(&request, AuditAction::VolumeDelete, id.as_uuid());
     let deleted = on_pool(move || {
-        api.volumes.delete_if(&caller, id, request_id, &condition)?;
+        let delete = || api.volumes.delete_if(&caller, id, deed.request, &condition);
+        api.audit.act(&caller, deed, delete)?;
         api.changes.tell(id.as_uuid());
         (api.wake_workers)();
         Ok::<_, Error>(())
@@ -125,24 +130,27 @@ impl Creation {
         match self {
             Self::Empty(command) => {
                 let answer = |volume: &Volume| creation_answer(volume, None, generation);
-                let made = match once {
-                    None => api.volumes.create(caller, command)?,
+                let create = || match once {
+                    None => api.volumes.create(caller, command),
                     Some(once) => {
                         let receipt = |volume: &_| once.receipt(&answer(volume));
-                        api.volumes.create_once(caller, command, Some(&receipt))?
+                        api.volumes.create_once(caller, command, Some(&receipt))
                     }
                 };
-                Ok(answer(&made))
+                let deed = making(request, AuditAction::VolumeCreate);
+                Ok(answer(&api.audit.act(caller, deed, create)?))
             }
             Self::Restored(command) => {
                 let answer = |begun: &Begun<Volume>| creation_answer(&begun.item, Some(&begun.task), generation);
-                let begun = match once {
-                    None => api.volumes.restore(caller, command, request)?,
+                let restore = || match once {
+                    None => api.volumes.restore(caller, command, request),
                     Some(once) => {
                         let receipt = |begun: &_| once.receipt(&answer(begun));
-                        api.volumes.restore_once(caller, command, request, Some(&receipt))?
+                        api.volumes.restore_once(caller, command, request, Some(&receipt))
                     }
                 };
+                let deed = making(request, AuditAction::VolumeRestore);
+                let begun = api.audit.act(caller, deed, restore)?;
                 (api.wake_workers)();
                 Ok(answer(&begun))
             }

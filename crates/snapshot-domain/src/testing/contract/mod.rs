@@ -14,6 +14,7 @@
 
 pub mod access;
 pub mod adoptions;
+pub mod audit;
 pub mod captures;
 pub mod checks;
 pub mod leases;
@@ -33,8 +34,8 @@ mod world;
 use std::io::Write;
 
 use crate::ports::{
-    CheckRepository, MaintenanceQueue, OrganizationRepository, PackRepository, QuotaRepository, ReceiptRepository,
-    SnapshotRepository, SnapshotSizes, TaskQueue, TokenRepository, VolumeRepository,
+    AuditLog, CheckRepository, MaintenanceQueue, OrganizationRepository, PackRepository, QuotaRepository,
+    ReceiptRepository, SnapshotRepository, SnapshotSizes, TaskQueue, TokenRepository, VolumeRepository,
 };
 
 /// A store under test: all repositories over the same rows. It may own what has to go away after the test.
@@ -53,6 +54,8 @@ pub trait Ports: Sync {
     fn packs(&self) -> &dyn PackRepository;
     /// Quotas.
     fn quotas(&self) -> &dyn QuotaRepository;
+    /// The audit trail.
+    fn audit(&self) -> &dyn AuditLog;
     /// Receipts.
     fn receipts(&self) -> &dyn ReceiptRepository;
     /// Results of checks.
@@ -170,6 +173,18 @@ macro_rules! repository_contract {
                     keeps_a_receipt_together_with_the_volume_it_tells_of,
                     keeps_a_receipt_together_with_the_restore_it_tells_of,
                     lets_only_one_of_many_racing_requests_under_one_key_make_something,
+                }
+                audit {
+                    keeps_an_entry_as_it_was_recorded,
+                    notes_an_act_together_with_what_it_makes,
+                    notes_nothing_of_an_act_that_fails,
+                    notes_an_act_once_that_is_tried_again,
+                    notes_an_act_once_that_stores_several_things,
+                    notes_an_act_by_itself_that_stores_nothing,
+                    notes_every_kind_of_change,
+                    lists_entries_oldest_first_and_continues_after_a_cursor,
+                    filters_entries,
+                    forgets_old_entries_in_steps,
                 }
                 quotas {
                     shows_no_quota_and_no_use_at_first,

@@ -14,6 +14,7 @@ impl OrganizationRepository for InMemoryStore {
             });
         }
         tables.organizations.insert(organization.id, organization.clone());
+        tables.note(organization.id.as_uuid(), organization.id);
         Ok(())
     }
 
@@ -46,6 +47,9 @@ impl TokenRepository for InMemoryStore {
         account.sort_unstable();
         account.dedup();
         tables.tokens.insert(token.id, token.clone());
+        if let Some(first) = token.organizations.first() {
+            tables.note(token.id.as_uuid(), *first);
+        }
         Ok(())
     }
 
@@ -63,6 +67,9 @@ impl TokenRepository for InMemoryStore {
             id: id.as_uuid(),
         })?;
         token.revoked_at.get_or_insert(now);
+        if let Some(first) = token.organizations.first().copied() {
+            tables.note(id.as_uuid(), first);
+        }
         Ok(())
     }
 

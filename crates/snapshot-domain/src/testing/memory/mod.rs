@@ -1,6 +1,7 @@
 //! All repositories in memory: for tests of what calls them.
 
 mod access;
+mod audit;
 mod checks;
 mod maintenance;
 mod packs;
@@ -19,11 +20,12 @@ use std::{
 use self::{packs::ListedPack, sizes::Measured};
 use super::contract::Ports;
 use crate::{
-    AccountId, DamagedChunk, Error, MaintenanceRun, Organization, OrganizationId, OwnQuota, PackId, Receipt, ReceiptId,
-    Resource, Result, RunId, Snapshot, SnapshotId, Task, TaskId, Timestamp, TokenId, TokenRecord, Volume, VolumeId,
+    AccountId, AuditEntry, DamagedChunk, Error, MaintenanceRun, Organization, OrganizationId, OwnQuota, PackId,
+    Receipt, ReceiptId, Resource, Result, RunId, Snapshot, SnapshotId, Task, TaskId, Timestamp, TokenId, TokenRecord,
+    Volume, VolumeId,
     ports::{
-        CheckRepository, MaintenanceQueue, OrganizationRepository, PackRepository, QuotaRepository, ReceiptRepository,
-        Slice, SnapshotRepository, SnapshotSizes, TaskQueue, TokenRepository, VolumeRepository,
+        AuditLog, CheckRepository, MaintenanceQueue, OrganizationRepository, PackRepository, QuotaRepository,
+        ReceiptRepository, Slice, SnapshotRepository, SnapshotSizes, TaskQueue, TokenRepository, VolumeRepository,
     },
 };
 
@@ -49,6 +51,7 @@ struct Tables {
     quotas: HashMap<OrganizationId, OwnQuota>,
     maintenance_runs: HashMap<RunId, MaintenanceRun>,
     measured: HashMap<OrganizationId, Measured>,
+    audit: Vec<AuditEntry>,
 }
 
 impl InMemoryStore {
@@ -126,6 +129,10 @@ impl Ports for InMemoryStore {
     }
 
     fn sizes(&self) -> &dyn SnapshotSizes {
+        self
+    }
+
+    fn audit(&self) -> &dyn AuditLog {
         self
     }
 }

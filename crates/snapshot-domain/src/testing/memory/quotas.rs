@@ -21,6 +21,7 @@ impl QuotaRepository for InMemoryStore {
         let mut tables = self.lock();
         tables.check_organization(organization)?;
         tables.quotas.insert(organization, *own);
+        tables.note(organization.as_uuid(), organization);
         Ok(())
     }
 }

@@ -21,6 +21,7 @@ impl SnapshotRepository for InMemoryStore {
             });
         }
         tables.check_snapshot_quota(snapshot.organization())?;
+        tables.note(snapshot.id().as_uuid(), snapshot.organization());
         tables.count_copies(volume.id(), |copies| copies + 1);
         tables.snapshots.insert(snapshot.id(), snapshot.clone());
         tables.add_task(task);
@@ -76,6 +77,7 @@ impl SnapshotRepository for InMemoryStore {
         if owner != Some(snapshot.organization()) {
             tables.check_snapshot_quota(snapshot.organization())?;
         }
+        tables.note(snapshot.id().as_uuid(), snapshot.organization());
         tables.replace_snapshot(snapshot)?;
         Ok(())
     }
@@ -103,6 +105,7 @@ impl SnapshotRepository for InMemoryStore {
         tables.count_copies(snapshot.base_volume().id, |copies| copies.saturating_sub(1));
         tables.snapshots.remove(&snapshot.id());
         tables.checked_at.remove(&snapshot.id());
+        tables.note(snapshot.id().as_uuid(), snapshot.organization());
         Ok(())
     }
 
@@ -112,6 +115,7 @@ impl SnapshotRepository for InMemoryStore {
         tables.check_task_is_new(forget)?;
         tables.snapshots.remove(&snapshot.id());
         tables.checked_at.remove(&snapshot.id());
+        tables.note(snapshot.id().as_uuid(), snapshot.organization());
         tables.add_task(forget);
         Ok(())
     }

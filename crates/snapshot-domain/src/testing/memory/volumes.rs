@@ -11,6 +11,7 @@ impl VolumeRepository for InMemoryStore {
         tables.check_receipt_is_new(receipt)?;
         tables.check_volume_is_new(volume)?;
         tables.check_volume_quota(volume.organization(), volume.size().as_bytes())?;
+        tables.note(volume.id().as_uuid(), volume.organization());
         tables.volumes.insert(volume.id(), volume.clone());
         tables.add_receipt(receipt);
         Ok(())
@@ -30,6 +31,7 @@ impl VolumeRepository for InMemoryStore {
             });
         }
         tables.check_volume_quota(volume.organization(), volume.size().as_bytes())?;
+        tables.note(volume.id().as_uuid(), volume.organization());
         tables.volumes.insert(volume.id(), volume.clone());
         tables.add_task(task);
         tables.add_receipt(receipt);
@@ -66,6 +68,7 @@ impl VolumeRepository for InMemoryStore {
     fn update(&self, volume: &Volume) -> Result<()> {
         let mut tables = self.lock();
         tables.check_is_next_volume(volume)?;
+        tables.note(volume.id().as_uuid(), volume.organization());
         tables.volumes.insert(volume.id(), volume.clone());
         Ok(())
     }
@@ -92,6 +95,7 @@ impl VolumeRepository for InMemoryStore {
             tables.add_task(erase);
         }
         tables.volumes.remove(&volume.id());
+        tables.note(volume.id().as_uuid(), volume.organization());
         Ok(())
     }
 }

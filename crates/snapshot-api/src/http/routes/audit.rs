@@ -1,0 +1,106 @@
+//! `/audit`
+
+use actix_web::{HttpRequest, HttpResponse, web::Data};
+use serde::Serialize;
+use snapshot_domain::{
+    Actor, AuditEntry, Result as DomainResult, Right, Scope, TokenId,
+    ports::{AuditCursor, AuditQuery, Slice},
+    use_case::Tracked,
+};
+
+use crate::http::{
+    Api,
+    caller::identify,
+    error::ApiError,
+    field::{self, Fields},
+    list::{self, Listed},
+};
+
+pub(super) async fn list(api: Data<Api>, request: HttpRequest) -> Result<HttpResponse, ApiError> {
+    let caller = identify(&api, &request).await?;
+    list::answer::<AuditEntry>(&api, &caller, &request).await
+}
+
+/// An entry of the audit trail.
+#[derive(Debug, Serialize)]
+pub(in crate::http) struct AuditBody {
+    id: String,
+    date: String,
+    /// Nothing for the command line of the host, as `account`.
+    token: Option<String>,
+    account: Option<String>,
+    organization: String,
+    action: &'static str,
+    resource_id: Option<String>,
+    result: &'static str,
+    request_id: String,
+}
+
+impl Listed for AuditEntry {
+    const NAME: &'static str = "audit";
+    const RIGHT: Right = Right::Administer;
+    const FILTERS: &'static [&'static str] = &[
+        "organization",
+        "project",
+        "action",
+        "resource_id",
+        "token",
+        "since",
+        "until",
+    ];
+    type Query = AuditQuery;
+    type Cursor = AuditCursor;
+    type Body = AuditBody;
+
+    fn query(fields: &mut Fields, scope: Option<Scope>) -> Option<AuditQuery> {
+        let action = fields.optional("action", field::audit_action);
+        let resource = fields.optional("resource_id", field::uuid);
+        let token = fields.optional("token", field::uuid);
+        let since = fields.optional("since", field::moment);
+        let until = fields.optional("until", field::moment);
+        Some(AuditQuery {
+            scope: scope?,
+            action: action?,
+            resource: resource?,
+            token: token?.map(TokenId::new),
+            since: since?,
+            until: until?,
+        })
+    }
+
+    fn count(api: &Api, query: &AuditQuery) -> DomainResult<u64> {
+        api.audit.count(query)
+    }
+
+    fn slice(api: &Api, query: &AuditQuery, slice: Slice<AuditCursor>) -> DomainResult<Vec<Tracked<Self>>> {
+        let entries = api.audit.list(query, slice)?;
+        let track = |item| Tracked {
+            item,
+            progress: None,
+            exclusive_bytes: None,
+        };
+        Ok(entries.into_iter().map(track).collect())
+    }
+
+    fn cursor(&self) -> AuditCursor {
+        AuditCursor::of(self)
+    }
+
+    fn body(Tracked { item, .. }: &Tracked<Self>, _zone: &str) -> AuditBody {
+        let (token, account) = match item.actor {
+            Actor::Token { token, account } => (Some(token.to_string()), Some(account.to_string())),
+            Actor::Host => (None, None),
+        };
+        AuditBody {
+            id: item.id.to_string(),
+            date: item.at.to_string(),
+            token,
+            account,
+            organization: item.organization.to_string(),
+            action: item.action.as_str(),
+            resource_id: item.resource.map(|id| id.to_string()),
+            result: item.outcome.as_str(),
+            request_id: item.request.to_string(),
+        }
+    }
+}

@@ -1,0 +1,91 @@
+//! An entry as a row.
+
+use diesel::prelude::*;
+use snapshot_domain::{
+    AccountId, Actor, AuditAction, AuditEntry, AuditId, AuditOutcome, Error, OrganizationId, RequestId, TokenId,
+};
+
+use super::Subject;
+use crate::{
+    columns::{self, Nonsense, id_column},
+    schema::audit,
+};
+
+const WHAT: &str = "audit entry";
+
+#[derive(Clone, Queryable, Selectable, Insertable)]
+#[diesel(table_name = audit)]
+#[diesel(treat_none_as_default_value = false)]
+pub(crate) struct AuditRow {
+    pub(super) id: Vec<u8>,
+    organization_id: Vec<u8>,
+    pub(super) at: i64,
+    token_id: Option<Vec<u8>>,
+    account_id: Option<Vec<u8>>,
+    request_id: Vec<u8>,
+    action: String,
+    resource_id: Option<Vec<u8>>,
+    outcome: String,
+}
+
+impl AuditRow {
+    /// The entry of an act that changed this.
+    pub(super) fn about(&self, subject: &Subject) -> Self {
+        let resource_id = self.resource_id.clone().or_else(|| Some(subject.id.clone()));
+        Self {
+            organization_id: subject.organization.clone(),
+            resource_id,
+            ..self.clone()
+        }
+    }
+}
+
+impl From<&AuditEntry> for AuditRow {
+    fn from(entry: &AuditEntry) -> Self {
+        let (token, account) = match entry.actor {
+            Actor::Token { token, account } => (Some(token), Some(account)),
+            Actor::Host => (None, None),
+        };
+        Self {
+            id: id_column(entry.id.as_uuid()),
+            organization_id: id_column(entry.organization.as_uuid()),
+            at: entry.at.as_micros(),
+            token_id: token.map(|id| id_column(id.as_uuid())),
+            account_id: account.map(|id| id_column(id.as_uuid())),
+            request_id: id_column(entry.request.as_uuid()),
+            action: entry.action.as_str().to_owned(),
+            resource_id: entry.resource.map(id_column),
+            outcome: entry.outcome.as_str().to_owned(),
+        }
+    }
+}
+
+impl TryFrom<AuditRow> for AuditEntry {
+    type Error = Error;
+
+    fn try_from(row: AuditRow) -> Result<Self, Error> {
+        let actor = match (&row.token_id, &row.account_id) {
+            (Some(token), Some(account)) => Actor::Token {
+                token: TokenId::new(columns::id(WHAT, token)?),
+                account: AccountId::new(columns::id(WHAT, account)?),
+            },
+            (None, None) => Actor::Host,
+            (Some(_), None) | (None, Some(_)) => {
+                return Err(Error::corrupt(WHAT, Nonsense::Combination(row.action)));
+            }
+        };
+        let resource = row.resource_id.as_deref().map(|id| columns::id(WHAT, id));
+        Ok(Self {
+            id: AuditId::new(columns::id(WHAT, &row.id)?),
+            at: columns::moment(WHAT, row.at)?,
+            actor,
+            request: RequestId::new(columns::id(WHAT, &row.request_id)?),
+            organization: OrganizationId::new(columns::id(WHAT, &row.organization_id)?),
+            action: AuditAction::parse(&row.action)
+                .ok_or_else(|| columns::unknown_word(WHAT, &row.action, "action"))?,
+            resource: resource.transpose()?,
+            outcome: AuditOutcome::parse(&row.outcome)
+                .ok_or_else(|| columns::unknown_word(WHAT, &row.outcome, "outcome"))?,
+        })
+    }
+}

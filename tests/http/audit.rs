@@ -1,0 +1,217 @@
+//! Who did what.
+
+use serde_json::{Value, json};
+
+use crate::{
+    client::{Client, id_of},
+    service::{ORGANIZATION, Service, TOKEN},
+};
+
+const NOBODY: &str = "6f418e5f-b42d-4423-a0b5-349c74c454a4";
+
+/// All entries, as `action result`, oldest first.
+fn told(client: &Client, query: &str) -> Vec<String> {
+    let word = |entry: &Value, key: &str| entry[key].as_str().unwrap().to_owned();
+    entries(client, query)
+        .iter()
+        .map(|entry| format!("{} {}", word(entry, "action"), word(entry, "result")))
+        .collect()
+}
+
+fn entries(client: &Client, query: &str) -> Vec<Value> {
+    let answer = client.get(&format!("/audit{query}")).expect(200).json();
+    answer["audit"].as_array().unwrap().clone()
+}
+
+fn token_of(service: &Service, role: &str) -> String {
+    let arguments = [
+        "token",
+        "create",
+        "--name",
+        role,
+        "--role",
+        role,
+        "--organization",
+        ORGANIZATION,
+    ];
+    let made = service.json_of_command(&arguments);
+    made["token"]["secret"].as_str().unwrap().to_owned()
+}
+
+#[test]
+fn everything_that_is_done_is_told_in_order() {
+    let service = Service::start();
+    let client = service.client();
+
+    let volume = id_of(&client.make_volume(512));
+    client.write(&volume, b"bytes").expect(200);
+    let snapshot = id_of(&client.make_snapshot(&volume, "x"));
+    client
+        .put(&format!("/snapshots/{snapshot}"), &json!({"name": "y"}))
+        .expect(200);
+    let body = json!({"name": "r", "organization": ORGANIZATION, "base_snapshot": snapshot});
+    let restored = id_of(&client.post("/volumes", &body).expect(201).json()["volume"]);
+    client.wait_for_state("volume", &restored, "available");
+    client.get(&format!("/snapshots/{snapshot}/data")).expect(200);
+    client.head(&format!("/snapshots/{snapshot}/data")).expect(200);
+    client.get(&format!("/volumes/{volume}/data")).expect(200);
+    client
+        .send("PATCH", &format!("/volumes/{volume}"), &json!({"name": "z"}))
+        .expect(200);
+    client.delete(&format!("/volumes/{volume}")).expect(204);
+    client.delete(&format!("/snapshots/{snapshot}")).expect(204);
+
+    assert_eq!(
+        told(&client, ""),
+        [
+            "volume.create done",
+            "volume.write done",
+            "snapshot.create done",
+            "snapshot.change done",
+            "volume.restore done",
+            "snapshot.read done",
+            "volume.read done",
+            "volume.change done",
+            "volume.delete done",
+            "snapshot.delete done",
+        ]
+    );
+    let of_snapshot = entries(&client, &format!("?resource_id={snapshot}"));
+    assert_eq!(of_snapshot.len(), 4);
+    for entry in of_snapshot {
+        assert_eq!(entry["organization"], ORGANIZATION);
+        assert!(entry["token"].is_string() && entry["account"].is_string() && entry["date"].is_string());
+    }
+}
+
+#[test]
+fn refused_attempts_are_told_with_what_refused_them_and_their_request() {
+    let service = Service::start();
+    let client = service.client();
+    let volume = id_of(&client.make_volume(512));
+    let thief = service.client_with(&token_of(&service, "backup"));
+    let (theirs, other) = service.other_tenant();
+    let body = json!({"name": "v", "organization": theirs, "size": 512});
+    let their_volume = id_of(&other.post("/volumes", &body).expect(201).json()["volume"]);
+
+    let request = "0f5e3a9c-7c1d-4c39-8a44-6d1f3b0c9e22";
+    let headers = [("X-Request-Id", request)];
+    thief
+        .call("DELETE", &format!("/volumes/{volume}"), &headers, b"")
+        .expect(403);
+    client.delete(&format!("/snapshots/{NOBODY}")).expect(404);
+    client.get(&format!("/volumes/{their_volume}/data")).expect(404);
+    client.snapshot(&their_volume, "x").expect(404);
+    client.post("/volumes", &body).expect(403);
+    service.json_of_command(&["organization", "quota", ORGANIZATION, "--volume-bytes", "512"]);
+    let body = json!({"name": "v", "organization": ORGANIZATION, "size": 512});
+    client.post("/volumes", &body).expect(403);
+    service
+        .client_with(NOBODY)
+        .delete(&format!("/volumes/{volume}"))
+        .expect(401);
+
+    assert_eq!(
+        told(&client, "?page=1"),
+        [
+            "volume.create done",
+            "token.create done",
+            "volume.delete right_missing",
+            "snapshot.delete not_found",
+            "volume.read not_found",
+            "snapshot.create not_found",
+            "volume.create not_allowed",
+            "organization.quota done",
+            "volume.create quota_exceeded",
+        ]
+    );
+    let refused = &entries(&client, "?action=volume.delete")[0];
+    assert_eq!(
+        (&refused["request_id"], &refused["resource_id"]),
+        (&json!(request), &json!(volume))
+    );
+    let by_host = &entries(&client, "?action=organization.quota")[0];
+    assert_eq!(
+        (&by_host["token"], &by_host["resource_id"]),
+        (&Value::Null, &json!(ORGANIZATION))
+    );
+}
+
+#[test]
+fn only_admins_see_it_and_only_their_own_organizations() {
+    let service = Service::start();
+    let client = service.client();
+    client.make_volume(512);
+    let (theirs, _) = service.other_tenant();
+    let arguments = [
+        "token",
+        "create",
+        "--name",
+        "x",
+        "--role",
+        "admin",
+        "--organization",
+        &theirs,
+    ];
+    let made = service.json_of_command(&arguments)["token"].clone();
+    let their_admin = service.client_with(made["secret"].as_str().unwrap());
+
+    for role in ["operator", "backup", "read"] {
+        let refused = service.client_with(&token_of(&service, role)).get("/audit").expect(403);
+        assert_eq!(refused.json()["missing_right"], "administer");
+    }
+    assert_eq!(
+        told(&their_admin, ""),
+        ["organization.create done", "token.create done", "token.create done"]
+    );
+    assert_eq!(
+        entries(&their_admin, &format!("?organization={ORGANIZATION}")),
+        Vec::<Value>::new()
+    );
+    service.json_of_command(&["token", "revoke", made["id"].as_str().unwrap()]);
+    their_admin.get("/audit").expect(401);
+}
+
+#[test]
+fn it_is_a_list_like_all_others() {
+    let service = Service::start();
+    let client = service.client();
+    for _ in 0..5 {
+        client.make_volume(512);
+    }
+    client.delete(&format!("/volumes/{NOBODY}")).expect(404);
+
+    let page = client.get("/audit?page=2&per_page=2&action=volume.create").expect(200);
+
+    assert_eq!(page.header("x-total-count"), "5");
+    let link = page.header("link").to_owned();
+    assert!(
+        link.contains("</audit?page=3&per_page=2&action=volume.create>; rel=\"next\""),
+        "{link}"
+    );
+    assert_eq!(page.json()["audit"].as_array().unwrap().len(), 2);
+    let third = &entries(&client, "?action=volume.create")[2];
+    let date = third["date"].as_str().unwrap().replace('+', "%2B");
+    assert_eq!(entries(&client, &format!("?since={date}")).len(), 4);
+    assert_eq!(entries(&client, &format!("?until={date}")).len(), 2);
+    assert_eq!(entries(&client, &format!("?token={NOBODY}")).len(), 0);
+    client.get("/instance/v1/zones/a-1/audit").expect(200);
+    for wrong in ["action=melt", "since=yesterday", "resource_id=42", "page=0"] {
+        client.get(&format!("/audit?{wrong}")).expect(400);
+    }
+}
+
+#[test]
+fn it_survives_a_restart_and_holds_no_secret() {
+    let service = Service::start();
+    let secret = token_of(&service, "operator");
+    service.client_with(&secret).get("/snapshots").expect(200);
+    service.client().make_volume(512);
+    let before = entries(&service.client(), "");
+
+    let service = service.restart();
+
+    let text = service.client().get("/audit").expect(200).text();
+    assert_eq!(entries(&service.client(), ""), before);
+    assert!(!text.contains(TOKEN) && !text.contains(&secret), "{text}");
+}
