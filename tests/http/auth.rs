@@ -7,7 +7,11 @@ use crate::{
     service::{ORGANIZATION, Service, TOKEN},
 };
 
-const EVERYTHING: [(&str, &str); 14] = [
+const EVERYTHING: [(&str, &str); 18] = [
+    ("POST", "/snapshots/6f418e5f-b42d-4423-a0b5-349c74c454a4/transfer"),
+    ("GET", "/transfers/6f418e5f-b42d-4423-a0b5-349c74c454a4"),
+    ("DELETE", "/transfers/6f418e5f-b42d-4423-a0b5-349c74c454a4"),
+    ("POST", "/transfers/6f418e5f-b42d-4423-a0b5-349c74c454a4/accept"),
     ("GET", "/audit"),
     ("GET", "/snapshots"),
     ("POST", "/snapshots"),

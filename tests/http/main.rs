@@ -26,6 +26,7 @@ mod settings;
 mod stop;
 mod tasks;
 mod tenants;
+mod transfers;
 mod update;
 mod volumes;
 mod waiting;

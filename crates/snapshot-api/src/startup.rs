@@ -10,7 +10,7 @@ use snapshot_domain::{
     ports::{Clock as _, PackRepository},
     use_case::{
         AccessService, AuditService, CheckService, MaintenanceService, ReceiptService, RecoveryService,
-        SnapshotService, TaskReader, TaskService, VolumeService,
+        SnapshotService, TaskReader, TaskService, TransferService, VolumeService,
     },
 };
 use snapshot_mover::{
@@ -321,6 +321,11 @@ impl Parts {
         )
     }
 
+    fn offers(&self) -> TransferService {
+        let store = Arc::new(self.store.clone());
+        TransferService::new(store.clone(), store, Arc::new(SystemClock), Arc::new(RandomIds))
+    }
+
     fn premises(&self, settings: &Settings, instance: InstanceId) -> Premises {
         let store = Arc::new(self.store.clone());
         Premises {
@@ -340,6 +345,7 @@ impl Parts {
             tasks: TaskReader::new(Arc::new(self.store.clone())),
             receipts: ReceiptService::new(Arc::new(self.store.clone()), Arc::new(SystemClock)),
             turns: Turns::default(),
+            offers: self.offers(),
             access: access(&self.store),
             audit: audit(&self.store),
             ids: Arc::new(RandomIds),

@@ -28,7 +28,7 @@ use snapshot_domain::{
     },
     use_case::{
         AccessService, AuditService, CheckService, CreateToken, ReceiptService, SnapshotService, TaskReader,
-        VolumeService,
+        TransferService, VolumeService,
     },
 };
 
@@ -87,6 +87,12 @@ impl House {
             tasks: TaskReader::new(Arc::new(self.store.clone())),
             receipts: ReceiptService::new(Arc::new(self.store.clone()), Arc::new(ManualClock::default())),
             turns: Turns::default(),
+            offers: TransferService::new(
+                Arc::new(self.store.clone()),
+                Arc::new(self.store.clone()),
+                Arc::new(ManualClock::default()),
+                ids.clone(),
+            ),
             access: access(&self.store),
             audit: AuditService::new(
                 Arc::new(self.store.clone()),

@@ -84,6 +84,12 @@ words!(
         SnapshotDelete = "snapshot.delete",
         /// The bytes of a snapshot were read.
         SnapshotRead = "snapshot.read",
+        /// A snapshot was offered to other organizations.
+        SnapshotOffer = "snapshot.offer",
+        /// An offered snapshot was taken over: told to giver and new owner.
+        TransferAccept = "transfer.accept",
+        /// An offer was withdrawn.
+        TransferWithdraw = "transfer.withdraw",
         /// A volume of zeros was made.
         VolumeCreate = "volume.create",
         /// A volume was made to be filled from a snapshot.

@@ -152,6 +152,8 @@ pub enum Resource {
     Task,
     /// A run of maintenance.
     Run,
+    /// An offer of a snapshot.
+    Transfer,
 }
 
 /// As the API's sentences begin: `Snapshot`.
@@ -164,6 +166,7 @@ impl fmt::Display for Resource {
             Self::Token => "Token",
             Self::Task => "Task",
             Self::Run => "Run",
+            Self::Transfer => "Transfer",
         })
     }
 }

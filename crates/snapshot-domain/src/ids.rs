@@ -84,3 +84,7 @@ id!(
     /// Names an entry of the audit trail.
     AuditId
 );
+id!(
+    /// Names an offer of a snapshot.
+    TransferId
+);

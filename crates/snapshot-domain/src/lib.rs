@@ -82,6 +82,7 @@ mod task;
 pub mod testing;
 mod time;
 mod token;
+mod transfer;
 pub mod use_case;
 mod volume;
 
@@ -94,7 +95,7 @@ pub use error::{Error, Resource, Result};
 pub use health::{Check, DueCheck, Finding, Health, HealthName};
 pub use ids::{
     AccountId, AuditId, CollectionId, InstanceId, OrganizationId, PackId, RequestId, RunId, SnapshotId, TaskId,
-    TokenId, VolumeId,
+    TokenId, TransferId, VolumeId,
 };
 pub use losses::{InvalidLosses, LossCollector, Losses};
 pub use maintenance::{AskedBy, MaintenanceJob, MaintenanceKind, MaintenanceRun, RunLease, RunOutcome, RunState};
@@ -115,6 +116,7 @@ pub use task::{
 };
 pub use time::{InvalidTimestamp, Timestamp};
 pub use token::{InvalidToken, Token, TokenHash};
+pub use transfer::{InvalidTransferSecret, Transfer, TransferSecret, TransferSecretHash};
 pub use volume::{
     NewVolume, StoredVolume, Volume, VolumeChanges, VolumeEvent, VolumeLocation, VolumeState, VolumeStateName,
     VolumeType,

@@ -23,6 +23,16 @@ pub(crate) enum Failure {
 #[error("the database reports: {0}")]
 pub(crate) struct Trouble(pub(crate) String);
 
+impl Failure {
+    /// Another error in place of one that says that something is not there.
+    pub(crate) fn instead_of_not_found(self, error: Error) -> Self {
+        match self {
+            Self::Refused(Error::NotFound { .. }) => Self::Refused(error),
+            other => other,
+        }
+    }
+}
+
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         Self::Refused(error)

@@ -64,6 +64,7 @@ mod snapshots;
 mod store;
 mod tasks;
 mod tokens;
+mod transfers;
 mod volumes;
 mod writer;
 

@@ -181,6 +181,19 @@ table! {
 }
 
 table! {
+    transfers (id) {
+        id -> Binary,
+        snapshot_id -> Binary,
+        giver_id -> Binary,
+        receiver_id -> Nullable<Binary>,
+        secret_hash -> Binary,
+        created_at -> BigInt,
+        expires_at -> BigInt,
+        wrong_secrets -> BigInt,
+    }
+}
+
+table! {
     audit (organization_id, at, id) {
         id -> Binary,
         organization_id -> Binary,

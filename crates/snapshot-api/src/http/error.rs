@@ -289,6 +289,7 @@ const fn resource_name(resource: Resource) -> &'static str {
         Resource::Token => "token",
         Resource::Task => "instance_task",
         Resource::Run => "maintenance_run",
+        Resource::Transfer => "transfer",
     }
 }
 

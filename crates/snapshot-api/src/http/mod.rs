@@ -39,7 +39,9 @@ use actix_web::{
 use snapshot_domain::{
     Result,
     ports::IdSource,
-    use_case::{AccessService, AuditService, ReceiptService, SnapshotService, TaskReader, VolumeService},
+    use_case::{
+        AccessService, AuditService, ReceiptService, SnapshotService, TaskReader, TransferService, VolumeService,
+    },
 };
 
 pub use self::{
@@ -69,6 +71,8 @@ pub struct Api {
     pub volumes: VolumeService,
     /// What is seen of tasks.
     pub tasks: TaskReader,
+    /// What is done with offers of snapshots.
+    pub offers: TransferService,
     /// How requests were answered that may be sent again.
     pub receipts: ReceiptService,
     /// The requests with a key that are being carried out.

@@ -24,6 +24,7 @@ mod sizes;
 )]
 mod snapshots;
 mod tasks;
+mod transfers;
 #[cfg_attr(
     feature = "mocks",
     expect(clippy::ref_option_ref, reason = "mockall passes arguments on by reference")
@@ -43,6 +44,7 @@ pub use receipts::ReceiptRepository;
 pub use sizes::{DomainSnapshots, SnapshotSizes};
 pub use snapshots::{SnapshotCursor, SnapshotQuery, SnapshotRepository};
 pub use tasks::{Renewal, TaskQueue};
+pub use transfers::TransferRepository;
 pub use volumes::{VolumeCursor, VolumeQuery, VolumeRepository};
 
 #[cfg(feature = "mocks")]
@@ -60,6 +62,7 @@ pub use self::{
     sizes::MockSnapshotSizes,
     snapshots::MockSnapshotRepository,
     tasks::MockTaskQueue,
+    transfers::MockTransferRepository,
     volumes::MockVolumeRepository,
 };
 

@@ -9,7 +9,8 @@ use crate::{
     Fingerprint, Health, InstanceId, LossCollector, Losses, Name, Organization, OrganizationId, Pack, PackId,
     PackStanding, Progress, Receipt, ReceiptId, RequestId, RestoreMode, RestoreSource, Revision, Role, Snapshot,
     SnapshotId, SnapshotState, StoredSnapshot, StoredTask, StoredVolume, Tags, Task, TaskId, TaskState, Timestamp,
-    Token, TokenId, TokenRecord, Volume, VolumeId, VolumeLocation, VolumeSize, VolumeState, VolumeType, Work,
+    Token, TokenId, TokenRecord, Transfer, TransferId, TransferSecret, Volume, VolumeId, VolumeLocation, VolumeSize,
+    VolumeState, VolumeType, Work,
 };
 
 /// A name.
@@ -119,6 +120,20 @@ pub fn an_audit_entry(organization: OrganizationId) -> AuditEntry {
         action: AuditAction::SnapshotCreate,
         resource: None,
         outcome: AuditOutcome::Done,
+    }
+}
+
+/// An offer of a snapshot by its owner to anybody, for a second.
+pub fn a_transfer(snapshot: &Snapshot) -> Transfer {
+    Transfer {
+        id: TransferId::new(fresh_id()),
+        snapshot: snapshot.id(),
+        giver: snapshot.organization(),
+        receiver: None,
+        secret: TransferSecret::from_random(fresh_id()).hash(),
+        created_at: moment(0),
+        expires_at: moment(1_000_000),
+        wrong_secrets: 0,
     }
 }
 

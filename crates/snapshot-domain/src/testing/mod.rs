@@ -24,8 +24,8 @@ mod services;
 
 pub use builders::{
     SnapshotBuilder, TaskBuilder, VolumeBuilder, a_caller, a_caller_of, a_capture, a_content, a_pack, a_receipt,
-    a_request, a_restore, a_salvage, a_snapshot, a_task, a_token_record, a_volume, an_audit_entry, an_instance,
-    an_organization, an_organization_id, name, size, some_losses, tags,
+    a_request, a_restore, a_salvage, a_snapshot, a_task, a_token_record, a_transfer, a_volume, an_audit_entry,
+    an_instance, an_organization, an_organization_id, name, size, some_losses, tags,
 };
 pub use bytes::{InMemorySnapshotBytes, InMemoryVolumes};
 pub use clock::{ManualClock, SequentialIds, moment};
@@ -35,6 +35,6 @@ pub use services::Services;
 pub use crate::ports::{
     MockAuditLog, MockCheckRepository, MockClock, MockIdSource, MockMaintenanceQueue, MockOrganizationRepository,
     MockPackRepository, MockQuotaRepository, MockReadAt, MockReceiptRepository, MockSnapshotArchive, MockSnapshotBytes,
-    MockSnapshotRepository, MockSnapshotSizes, MockStagedWrite, MockTaskQueue, MockTokenRepository, MockVolumeBytes,
-    MockVolumeRepository,
+    MockSnapshotRepository, MockSnapshotSizes, MockStagedWrite, MockTaskQueue, MockTokenRepository,
+    MockTransferRepository, MockVolumeBytes, MockVolumeRepository,
 };

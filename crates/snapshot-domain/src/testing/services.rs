@@ -7,7 +7,7 @@ use crate::{
     InstanceId,
     use_case::{
         AccessService, AuditService, CheckService, QuotaService, SnapshotService, TaskReader, TaskService,
-        VolumeService,
+        TransferService, VolumeService,
     },
 };
 
@@ -34,6 +34,8 @@ pub struct Services {
     pub access: AccessService,
     /// Who did what.
     pub audit: AuditService,
+    /// What callers do with offers of snapshots.
+    pub transfers: TransferService,
     /// What is known of snapshots' stored bytes.
     pub checks: CheckService,
     /// How much organizations may have.
@@ -72,6 +74,7 @@ impl Default for Services {
             ),
             tasks: TaskReader::new(rows.clone()),
             quotas: QuotaService::new(rows.clone()),
+            transfers: TransferService::new(rows.clone(), rows.clone(), time.clone(), names.clone()),
             audit: AuditService::new(rows.clone(), time.clone(), names.clone()),
             access: AccessService::new(rows.clone(), rows, time, names),
             checks,

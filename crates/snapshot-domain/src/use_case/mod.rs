@@ -12,6 +12,7 @@ mod receipts;
 mod recovery;
 mod snapshots;
 mod tasks;
+mod transfers;
 mod volumes;
 mod writes;
 
@@ -24,6 +25,7 @@ pub use receipts::{ReceiptOf, ReceiptService};
 pub use recovery::{Recovery, RecoveryError, RecoveryService};
 pub use snapshots::{CreateSnapshot, SnapshotService};
 pub use tasks::{TaskReader, TaskService};
+pub use transfers::{NewTransfer, OfferSnapshot, TransferService};
 pub use volumes::{CreateVolume, RegisterVolume, RestoreVolume, VolumeService};
 pub use writes::VolumeWrite;
 

@@ -8,6 +8,7 @@
 )]
 
 mod access;
+mod audit;
 mod checks;
 mod conditions;
 mod failures;
@@ -17,5 +18,6 @@ mod rights;
 mod snapshots;
 mod story;
 mod tasks;
+mod transfers;
 mod volumes;
 mod writes;

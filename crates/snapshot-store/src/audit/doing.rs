@@ -12,6 +12,8 @@ use crate::{Store, columns::id_column, connection::AnyConnection, failure::Outco
 pub(crate) struct Subject {
     pub(crate) id: Vec<u8>,
     pub(crate) organization: Vec<u8>,
+    /// Who else is to find the entry.
+    pub(crate) also: Option<Vec<u8>>,
 }
 
 /// An act that nothing was stored of yet, and the store that it is noted in.
@@ -49,7 +51,9 @@ impl Store {
         subject: &Subject,
         queries: impl FnOnce(&mut AnyConnection) -> Outcome<T> + Send + 'static,
     ) -> Result<T> {
-        self.write_noted(self.doing().map(|row| row.about(subject)), queries)
+        let row = self.doing();
+        let rows = row.map_or_else(Vec::new, |row| row.about(subject));
+        self.write_noted(rows, queries)
     }
 
     /// As [`write_about`](Self::write_about), where what is done says itself what it is about.
@@ -57,7 +61,7 @@ impl Store {
         &self,
         queries: impl FnOnce(&mut AnyConnection) -> Outcome<T> + Send + 'static,
     ) -> Result<T> {
-        self.write_noted(self.doing(), queries)
+        self.write_noted(self.doing().into_iter().collect(), queries)
     }
 
     /// What this thread is doing and nothing was stored of yet.
@@ -73,15 +77,17 @@ impl Store {
 
     fn write_noted<T: Send + 'static>(
         &self,
-        row: Option<AuditRow>,
+        rows: Vec<AuditRow>,
         queries: impl FnOnce(&mut AnyConnection) -> Outcome<T> + Send + 'static,
     ) -> Result<T> {
-        let Some(row) = row else {
+        if rows.is_empty() {
             return self.write(queries);
-        };
+        }
         let written = self.write(move |connection| {
             let result = queries(connection)?;
-            insert(connection, &row)?;
+            for row in &rows {
+                insert(connection, row)?;
+            }
             Ok(result)
         })?;
         DOING.set(None);
@@ -94,6 +100,15 @@ impl Subject {
         Self {
             id: id_column(id),
             organization: id_column(organization.as_uuid()),
+            also: None,
+        }
+    }
+
+    /// What concerns this organization too.
+    pub(crate) fn known_to(self, organization: snapshot_domain::OrganizationId) -> Self {
+        Self {
+            also: Some(id_column(organization.as_uuid())),
+            ..self
         }
     }
 }

@@ -29,14 +29,17 @@ pub(crate) struct AuditRow {
 }
 
 impl AuditRow {
-    /// The entry of an act that changed this.
-    pub(super) fn about(&self, subject: &Subject) -> Self {
-        let resource_id = self.resource_id.clone().or_else(|| Some(subject.id.clone()));
-        Self {
-            organization_id: subject.organization.clone(),
-            resource_id,
+    /// The entry of an act that changed this, for each organization that is to find it.
+    pub(super) fn about(&self, subject: &Subject) -> Vec<Self> {
+        let entry_of = |organization: &Vec<u8>| Self {
+            organization_id: organization.clone(),
+            resource_id: Some(subject.id.clone()),
             ..self.clone()
-        }
+        };
+        std::iter::once(&subject.organization)
+            .chain(&subject.also)
+            .map(entry_of)
+            .collect()
     }
 }
 

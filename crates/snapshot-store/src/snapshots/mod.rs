@@ -6,14 +6,15 @@ mod row;
 
 use diesel::{dsl::sql, prelude::*, sql_types::Bool};
 use snapshot_domain::{
-    Error, Lease, OrganizationId, ReadableSnapshot, Receipt, Resource, Result, Scope, Snapshot, SnapshotId, Task,
-    TaskOutcome, Timestamp, Volume, VolumeId,
+    Error, Lease, OrganizationId, Quota, ReadableSnapshot, Receipt, Resource, Result, Scope, Snapshot, SnapshotId,
+    Task, TaskOutcome, Timestamp, Volume, VolumeId,
     ports::{Slice, SnapshotCursor, SnapshotQuery, SnapshotRepository},
 };
 use uuid::Uuid;
 
 pub(crate) use self::places::Places;
-use self::row::{SnapshotRow, StoredRow};
+pub(crate) use self::row::SnapshotRow;
+use self::row::StoredRow;
 use crate::{
     Store,
     audit::Subject,
@@ -99,11 +100,11 @@ impl SnapshotRepository for Store {
         let subject = Subject::new(snapshot.id().as_uuid(), snapshot.organization());
         self.write_about(&subject, move |connection| {
             let owner = owner(connection, &row.id)?;
-            replace(connection, &row)?;
             if owner.is_some_and(|owner| owner != row.organization_id) {
-                quotas::check_snapshots(connection, &row.organization_id, quota)?;
+                give(connection, &row, quota)
+            } else {
+                replace(connection, &row)
             }
-            Ok(())
         })
     }
 
@@ -151,6 +152,27 @@ pub(crate) fn hold(connection: &mut AnyConnection, id: SnapshotId) -> Outcome<()
     } else {
         Err(not_found(id.as_uuid()).into())
     }
+}
+
+/// As [`hold`], of a snapshot that is this organization's.
+pub(crate) fn hold_owned(connection: &mut AnyConnection, id: SnapshotId, owner: OrganizationId) -> Outcome<()> {
+    let row = snapshots::table
+        .filter(snapshots::id.eq(id_column(id.as_uuid())))
+        .filter(snapshots::organization_id.eq(id_column(owner.as_uuid())));
+    let held = diesel::update(row)
+        .set(snapshots::revision.eq(snapshots::revision))
+        .execute(connection)?;
+    if held == 1 {
+        Ok(())
+    } else {
+        Err(not_found(id.as_uuid()).into())
+    }
+}
+
+/// Replaces a row by its next revision, which is another organization's.
+pub(crate) fn give(connection: &mut AnyConnection, row: &SnapshotRow, quota: Quota) -> Outcome<()> {
+    replace(connection, row)?;
+    quotas::check_snapshots(connection, &row.organization_id, quota)
 }
 
 fn owner(connection: &mut AnyConnection, id: &[u8]) -> Outcome<Option<Vec<u8>>> {

@@ -10,7 +10,8 @@ use diesel::{Connection, PgConnection, QueryableByName, RunQueryDsl, connection:
 use snapshot_domain::{
     ports::{
         AuditLog, CheckRepository, MaintenanceQueue, OrganizationRepository, PackRepository, QuotaRepository,
-        ReceiptRepository, SnapshotRepository, SnapshotSizes, TaskQueue, TokenRepository, VolumeRepository,
+        ReceiptRepository, SnapshotRepository, SnapshotSizes, TaskQueue, TokenRepository, TransferRepository,
+        VolumeRepository,
     },
     testing::contract::Ports,
 };
@@ -213,6 +214,10 @@ impl<P: Sync> Ports for StoreIn<P> {
     }
 
     fn audit(&self) -> &dyn AuditLog {
+        &self.store
+    }
+
+    fn transfers(&self) -> &dyn TransferRepository {
         &self.store
     }
 }

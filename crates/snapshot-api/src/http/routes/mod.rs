@@ -5,6 +5,7 @@ mod data;
 mod health;
 mod snapshots;
 mod tasks;
+mod transfers;
 mod volumes;
 
 use actix_web::{
@@ -13,7 +14,7 @@ use actix_web::{
     middleware::from_fn,
     web::{self, ServiceConfig},
 };
-use snapshot_domain::{Resource as Kind, SnapshotId, TaskId, VolumeId};
+use snapshot_domain::{Resource as Kind, SnapshotId, TaskId, TransferId, VolumeId};
 use uuid::Uuid;
 
 use super::{error::ApiError, field::parse_uuid, generation, once};
@@ -60,6 +61,13 @@ fn both_generations(config: &mut ServiceConfig) {
                 .route(read().to(data::of_volume))
                 .route(web::put().to(data::write_volume)),
         )
+        .service(resource("/snapshots/{id}/transfer", "POST").route(web::post().to(transfers::offer)))
+        .service(
+            resource("/transfers/{id}", "GET, HEAD, DELETE")
+                .route(read().to(transfers::get))
+                .route(web::delete().to(transfers::withdraw)),
+        )
+        .service(resource("/transfers/{id}/accept", "POST").route(web::post().to(transfers::accept)))
         .service(resource("/audit", "GET, HEAD").route(read().to(audit::list)))
         .service(resource("/tasks/{id}", "GET, HEAD").route(read().to(tasks::get)));
 }
@@ -120,4 +128,8 @@ fn volume_id(request: &HttpRequest) -> Result<VolumeId, ApiError> {
 
 fn task_id(request: &HttpRequest) -> Result<TaskId, ApiError> {
     id(request, Kind::Task).map(TaskId::new)
+}
+
+fn transfer_id(request: &HttpRequest) -> Result<TransferId, ApiError> {
+    id(request, Kind::Transfer).map(TransferId::new)
 }

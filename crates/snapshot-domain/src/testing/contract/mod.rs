@@ -27,6 +27,7 @@ pub mod sizes;
 pub mod snapshot_lists;
 pub mod snapshots;
 pub mod tasks;
+pub mod transfers;
 pub mod volume_lists;
 pub mod volumes;
 mod world;
@@ -35,7 +36,8 @@ use std::io::Write;
 
 use crate::ports::{
     AuditLog, CheckRepository, MaintenanceQueue, OrganizationRepository, PackRepository, QuotaRepository,
-    ReceiptRepository, SnapshotRepository, SnapshotSizes, TaskQueue, TokenRepository, VolumeRepository,
+    ReceiptRepository, SnapshotRepository, SnapshotSizes, TaskQueue, TokenRepository, TransferRepository,
+    VolumeRepository,
 };
 
 /// A store under test: all repositories over the same rows. It may own what has to go away after the test.
@@ -56,6 +58,8 @@ pub trait Ports: Sync {
     fn quotas(&self) -> &dyn QuotaRepository;
     /// The audit trail.
     fn audit(&self) -> &dyn AuditLog;
+    /// Offers of snapshots.
+    fn transfers(&self) -> &dyn TransferRepository;
     /// Receipts.
     fn receipts(&self) -> &dyn ReceiptRepository;
     /// Results of checks.
@@ -185,6 +189,21 @@ macro_rules! repository_contract {
                     lists_entries_oldest_first_and_continues_after_a_cursor,
                     filters_entries,
                     forgets_old_entries_in_steps,
+                }
+                transfers {
+                    keeps_an_offer_as_it_was_made,
+                    refuses_an_offer_of_what_is_not_the_givers,
+                    puts_an_offer_in_place_of_an_earlier_one,
+                    gives_an_accepted_snapshot_to_its_new_owner,
+                    lets_only_one_of_many_racing_acceptances_win,
+                    keeps_an_offer_that_is_accepted_beyond_the_quota,
+                    does_not_accept_over_a_rename,
+                    counts_wrong_secrets,
+                    lets_only_the_giver_withdraw_an_offer,
+                    ends_the_offer_of_a_snapshot_that_is_deleted,
+                    ends_the_offer_of_a_snapshot_that_is_given_away,
+                    lets_either_the_acceptance_or_the_deletion_win,
+                    tells_both_sides_of_an_acceptance,
                 }
                 quotas {
                     shows_no_quota_and_no_use_at_first,

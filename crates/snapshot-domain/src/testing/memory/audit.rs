@@ -67,11 +67,19 @@ impl Tables {
     pub(super) fn note(&mut self, resource: Uuid, organization: OrganizationId) {
         if let Some(entry) = DOING.take() {
             self.audit.push(AuditEntry {
-                resource: entry.resource.or(Some(resource)),
+                resource: Some(resource),
                 organization,
                 ..entry
             });
         }
+    }
+
+    /// As [`note`](Self::note), of what two organizations are to know.
+    pub(super) fn note_for_both(&mut self, resource: Uuid, one: OrganizationId, other: OrganizationId) {
+        let doing = DOING.with_borrow(Clone::clone);
+        self.note(resource, one);
+        DOING.set(doing);
+        self.note(resource, other);
     }
 
     fn matching_entries(&self, query: &AuditQuery) -> Vec<AuditEntry> {

@@ -10,6 +10,7 @@ mod receipts;
 mod sizes;
 mod snapshots;
 mod tasks;
+mod transfers;
 mod volumes;
 
 use std::{
@@ -22,10 +23,11 @@ use super::contract::Ports;
 use crate::{
     AccountId, AuditEntry, DamagedChunk, Error, MaintenanceRun, Organization, OrganizationId, OwnQuota, PackId,
     Receipt, ReceiptId, Resource, Result, RunId, Snapshot, SnapshotId, Task, TaskId, Timestamp, TokenId, TokenRecord,
-    Volume, VolumeId,
+    Transfer, TransferId, Volume, VolumeId,
     ports::{
         AuditLog, CheckRepository, MaintenanceQueue, OrganizationRepository, PackRepository, QuotaRepository,
-        ReceiptRepository, Slice, SnapshotRepository, SnapshotSizes, TaskQueue, TokenRepository, VolumeRepository,
+        ReceiptRepository, Slice, SnapshotRepository, SnapshotSizes, TaskQueue, TokenRepository, TransferRepository,
+        VolumeRepository,
     },
 };
 
@@ -52,6 +54,7 @@ struct Tables {
     maintenance_runs: HashMap<RunId, MaintenanceRun>,
     measured: HashMap<OrganizationId, Measured>,
     audit: Vec<AuditEntry>,
+    transfers: HashMap<TransferId, Transfer>,
 }
 
 impl InMemoryStore {
@@ -133,6 +136,10 @@ impl Ports for InMemoryStore {
     }
 
     fn audit(&self) -> &dyn AuditLog {
+        self
+    }
+
+    fn transfers(&self) -> &dyn TransferRepository {
         self
     }
 }

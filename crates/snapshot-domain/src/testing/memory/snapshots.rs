@@ -72,13 +72,8 @@ impl SnapshotRepository for InMemoryStore {
 
     fn update(&self, snapshot: &Snapshot) -> Result<()> {
         let mut tables = self.lock();
-        tables.check_is_next_snapshot(snapshot)?;
-        let owner = tables.snapshots.get(&snapshot.id()).map(Snapshot::organization);
-        if owner != Some(snapshot.organization()) {
-            tables.check_snapshot_quota(snapshot.organization())?;
-        }
+        tables.change_snapshot(snapshot)?;
         tables.note(snapshot.id().as_uuid(), snapshot.organization());
-        tables.replace_snapshot(snapshot)?;
         Ok(())
     }
 
@@ -105,6 +100,7 @@ impl SnapshotRepository for InMemoryStore {
         tables.count_copies(snapshot.base_volume().id, |copies| copies.saturating_sub(1));
         tables.snapshots.remove(&snapshot.id());
         tables.checked_at.remove(&snapshot.id());
+        tables.end_offers_of(snapshot.id());
         tables.note(snapshot.id().as_uuid(), snapshot.organization());
         Ok(())
     }
@@ -115,6 +111,7 @@ impl SnapshotRepository for InMemoryStore {
         tables.check_task_is_new(forget)?;
         tables.snapshots.remove(&snapshot.id());
         tables.checked_at.remove(&snapshot.id());
+        tables.end_offers_of(snapshot.id());
         tables.note(snapshot.id().as_uuid(), snapshot.organization());
         tables.add_task(forget);
         Ok(())
@@ -131,6 +128,17 @@ impl Tables {
                 && query.state.is_none_or(|state| it.state().name() == state)
         };
         self.snapshots.values().filter(matches).cloned().collect()
+    }
+
+    /// Replaces a snapshot by its next revision, which may be another organization's.
+    pub(super) fn change_snapshot(&mut self, snapshot: &Snapshot) -> Result<()> {
+        self.check_is_next_snapshot(snapshot)?;
+        let owner = self.snapshots.get(&snapshot.id()).map(Snapshot::organization);
+        if owner != Some(snapshot.organization()) {
+            self.check_snapshot_quota(snapshot.organization())?;
+            self.end_offers_of(snapshot.id());
+        }
+        self.replace_snapshot(snapshot)
     }
 
     fn check_snapshot_is_new(&self, snapshot: &Snapshot) -> Result<()> {

@@ -1,0 +1,157 @@
+//! `/snapshots/{id}/transfer` and `/transfers`: giving snapshots to organizations of other accounts.
+
+use actix_web::{
+    HttpRequest, HttpResponse,
+    http::header::LOCATION,
+    web::{Data, Payload},
+};
+use serde::Serialize;
+use serde_json::Value;
+use snapshot_domain::{
+    AuditAction, Error, OrganizationId, SnapshotId, Transfer, TransferSecret,
+    use_case::{NewTransfer, OfferSnapshot, Tracked},
+};
+
+use super::{snapshot_id, transfer_id};
+use crate::http::{
+    Api,
+    audited::deed_on,
+    blocking::{on_pool, read_rows},
+    body::OneSnapshot,
+    caller::identify,
+    error::ApiError,
+    field::Fields,
+    generation::Generation,
+    json,
+};
+
+/// How long an offer lasts that does not say so: a week.
+const DEFAULT_SECONDS: u32 = 7 * 24 * 60 * 60;
+const MOST_SECONDS: u32 = 30 * 24 * 60 * 60;
+
+/// An offer of a snapshot.
+#[derive(Debug, Serialize)]
+struct TransferBody {
+    id: String,
+    snapshot_id: String,
+    /// Who owns the snapshot.
+    giver: String,
+    /// The only one who may accept; nothing for whoever knows the secret.
+    organization: Option<String>,
+    creation_date: String,
+    expiry_date: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    secret: Option<String>,
+}
+
+/// `{"transfer": …}`
+#[derive(Debug, Serialize)]
+struct OneTransfer {
+    transfer: TransferBody,
+}
+
+impl OneTransfer {
+    fn new(transfer: &Transfer, secret: Option<&TransferSecret>) -> Self {
+        Self {
+            transfer: TransferBody {
+                id: transfer.id.to_string(),
+                snapshot_id: transfer.snapshot.to_string(),
+                giver: transfer.giver.to_string(),
+                organization: transfer.receiver.map(|id| id.to_string()),
+                creation_date: transfer.created_at.to_string(),
+                expiry_date: transfer.expires_at.to_string(),
+                secret: secret.map(TransferSecret::expose),
+            },
+        }
+    }
+}
+
+pub(super) async fn offer(api: Data<Api>, request: HttpRequest, payload: Payload) -> Result<HttpResponse, ApiError> {
+    let caller = identify(&api, &request).await?;
+    let id = snapshot_id(&request)?;
+    let generation = Generation::of(&api, &request);
+    let command = offered(json::object(&api, &request, payload).await?, &generation, id)?;
+    let deed = deed_on(&request, AuditAction::SnapshotOffer, id.as_uuid());
+    let made = on_pool(move || {
+        let offer = || api.offers.offer(&caller, command);
+        api.audit.act(&caller, deed, offer)
+    });
+    let NewTransfer { transfer, secret } = made.await?;
+    let location = generation.path(&format!("/transfers/{}", transfer.id));
+    Ok(HttpResponse::Created()
+        .insert_header((LOCATION, location))
+        .json(OneTransfer::new(&transfer, Some(&secret))))
+}
+
+pub(super) async fn get(api: Data<Api>, request: HttpRequest) -> Result<HttpResponse, ApiError> {
+    let caller = identify(&api, &request).await?;
+    let id = transfer_id(&request)?;
+    let transfer = read_rows(&api, move |api| api.offers.get(&caller, id)).await?;
+    Ok(HttpResponse::Ok().json(OneTransfer::new(&transfer, None)))
+}
+
+pub(super) async fn withdraw(api: Data<Api>, request: HttpRequest) -> Result<HttpResponse, ApiError> {
+    let caller = identify(&api, &request).await?;
+    let id = transfer_id(&request)?;
+    let deed = deed_on(&request, AuditAction::TransferWithdraw, id.as_uuid());
+    let withdrawn = on_pool(move || {
+        let withdraw = || api.offers.withdraw(&caller, id);
+        api.audit.act(&caller, deed, withdraw)
+    });
+    withdrawn.await?;
+    Ok(HttpResponse::NoContent().finish())
+}
+
+pub(super) async fn accept(api: Data<Api>, request: HttpRequest, payload: Payload) -> Result<HttpResponse, ApiError> {
+    let caller = identify(&api, &request).await?;
+    let id = transfer_id(&request)?;
+    let generation = Generation::of(&api, &request);
+    let (secret, organization) = acceptance(json::object(&api, &request, payload).await?, &generation)?;
+    let deed = deed_on(&request, AuditAction::TransferAccept, id.as_uuid());
+    let accepted = on_pool(move || {
+        let accept = || api.offers.accept(&caller, id, &secret, organization);
+        let accepted = api.audit.act(&caller, deed, accept)?;
+        api.changes.tell(accepted.id().as_uuid());
+        Ok::<_, Error>(accepted)
+    });
+    let item = accepted.await?;
+    let accepted = Tracked {
+        item,
+        progress: None,
+        exclusive_bytes: None,
+    };
+    let body = OneSnapshot::new(&accepted, generation.zone());
+    Ok(HttpResponse::Ok().json(body))
+}
+
+fn offered(mut fields: Fields, generation: &Generation, snapshot: SnapshotId) -> Result<OfferSnapshot, ApiError> {
+    let receiver = generation.owner(&mut fields);
+    let seconds = fields.optional("expires_in_seconds", seconds);
+    let command = (|| {
+        Some(OfferSnapshot {
+            snapshot,
+            receiver: receiver?,
+            lasts_ms: seconds?.unwrap_or(DEFAULT_SECONDS) * 1000,
+        })
+    })();
+    fields.finish(command)
+}
+
+fn acceptance(mut fields: Fields, generation: &Generation) -> Result<(TransferSecret, OrganizationId), ApiError> {
+    let secret = fields.required("secret", secret);
+    let organization = generation.required_owner(&mut fields);
+    fields.finish(secret.zip(organization))
+}
+
+fn seconds(value: &Value) -> Result<u32, String> {
+    let seconds = value.as_u64().and_then(|seconds| u32::try_from(seconds).ok());
+    seconds
+        .filter(|seconds| (1..=MOST_SECONDS).contains(seconds))
+        .ok_or_else(|| format!("must be a whole number from 1 to {MOST_SECONDS}"))
+}
+
+/// Never says what was sent: it may be a secret with a slip in it.
+fn secret(value: &Value) -> Result<TransferSecret, String> {
+    let text = value.as_str().ok_or_else(|| "must be a string".to_owned())?;
+    TransferSecret::parse(text).map_err(|error| error.to_string())
+}

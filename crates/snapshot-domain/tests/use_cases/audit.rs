@@ -1,0 +1,107 @@
+//! Noting who does what.
+
+use std::sync::Arc;
+
+use snapshot_domain::{
+    Actor, AuditAction, AuditOutcome, Error, Resource, Result,
+    ports::{AuditLog, AuditQuery, Slice},
+    testing::{ManualClock, MockAuditLog, SequentialIds, a_request},
+    use_case::{AuditService, Deed},
+};
+
+use crate::story::{Story, new_volume};
+
+fn deed(action: AuditAction) -> Deed {
+    Deed {
+        action,
+        resource: None,
+        request: a_request(),
+    }
+}
+
+fn refusal() -> Error {
+    Error::Stale {
+        resource: Resource::Volume,
+    }
+}
+
+#[test]
+fn an_act_is_noted_with_who_what_and_which_request() {
+    let story = Story::new();
+    let services = &story.services;
+    let deed = deed(AuditAction::VolumeCreate);
+
+    let create = || services.volumes.create(&story.owner, new_volume(&story.owner));
+    let volume = services.audit.act(&story.owner, deed, create).unwrap();
+
+    let query = AuditQuery::all(snapshot_domain::Scope::new(story.owner.organizations.clone()));
+    let noted = services.audit.list(&query, Slice::first(10)).unwrap();
+    assert_eq!(services.audit.count(&query).unwrap(), 1);
+    assert_eq!(
+        noted[0].actor,
+        Actor::Token {
+            token: story.owner.token,
+            account: story.owner.account,
+        }
+    );
+    assert_eq!((noted[0].action, noted[0].outcome), (deed.action, AuditOutcome::Done));
+    assert_eq!(
+        (noted[0].request, noted[0].resource),
+        (deed.request, Some(volume.id().as_uuid()))
+    );
+}
+
+#[test]
+fn what_was_refused_is_noted_and_what_was_answered_before_is_not() {
+    let story = Story::new();
+    let audit = &story.services.audit;
+
+    let refused = audit.act(
+        &story.owner,
+        deed(AuditAction::VolumeDelete),
+        || Err::<(), _>(refusal()),
+    );
+    let before = audit.act(&story.owner, deed(AuditAction::VolumeDelete), || {
+        Err::<(), _>(Error::AnsweredBefore)
+    });
+
+    assert!(matches!(refused, Err(Error::Stale { .. })));
+    assert!(matches!(before, Err(Error::AnsweredBefore)));
+    let query = AuditQuery::all(snapshot_domain::Scope::new(story.owner.organizations.clone()));
+    let noted = AuditLog::list(&story.services.store, &query, Slice::first(10)).unwrap();
+    assert_eq!(noted.len(), 1);
+    assert_eq!(noted[0].outcome, AuditOutcome::Conflict);
+}
+
+fn over(log: MockAuditLog) -> AuditService {
+    AuditService::new(
+        Arc::new(log),
+        Arc::new(ManualClock::default()),
+        Arc::new(SequentialIds::default()),
+    )
+}
+
+#[test]
+fn what_can_not_be_noted_is_not_answered_as_done() {
+    let mut log = MockAuditLog::new();
+    log.expect_during()
+        .returning(|_, _| Err(Error::unavailable("the disk is on fire")));
+    log.expect_record()
+        .returning(|_| Err(Error::unavailable("the disk is on fire")));
+
+    let done = over(log).act(&Story::new().owner, deed(AuditAction::VolumeRead), || Ok(()));
+
+    assert!(matches!(done, Err(Error::Unavailable { .. })), "{done:?}");
+}
+
+#[test]
+fn a_refusal_that_can_not_be_noted_is_not_answered() {
+    let mut log = MockAuditLog::new();
+    log.expect_during().returning(|_, act| act());
+    log.expect_record()
+        .returning(|_| Err(Error::unavailable("the disk is on fire")));
+
+    let refused: Result<()> = over(log).act(&Story::new().owner, deed(AuditAction::VolumeRead), || Err(refusal()));
+
+    assert!(matches!(refused, Err(Error::Unavailable { .. })), "{refused:?}");
+}
