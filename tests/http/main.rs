@@ -16,6 +16,7 @@ mod get;
 mod limits;
 mod list;
 mod many_clients;
+mod openapi;
 mod postgres;
 mod quotas;
 mod retries;

@@ -63,6 +63,8 @@ pub(crate) enum Command {
     Migrate,
     /// Ask the server on the configured address whether it works; exits with 1 when it does not
     Healthcheck,
+    /// Print the description of the HTTP API, in OpenAPI 3.1
+    Openapi,
     /// Print the digest of a file's bytes, to compare with a snapshot's
     Digest(Digest),
 }

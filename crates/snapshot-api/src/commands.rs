@@ -45,6 +45,13 @@ impl Report {
     }
 }
 
+pub(crate) fn openapi() -> anyhow::Result<()> {
+    let description = snapshot_api::openapi_json()?;
+    io::stdout()
+        .write_all(description.as_bytes())
+        .context("printing failed")
+}
+
 pub(crate) fn token(settings: &Settings, command: TokenCommand, output: Output) -> anyhow::Result<()> {
     let store = open(settings)?;
     let (access, audit) = (startup::access(&store), startup::audit(&store));

@@ -9,4 +9,6 @@
 
 mod http;
 
-pub use http::{Api, ApiSettings, Changes, Health, Rate, Rates, Transfers, Turns, app, forget_old_answers};
+pub use http::{
+    Api, ApiSettings, Changes, Health, Rate, Rates, Transfers, Turns, app, forget_old_answers, openapi_json,
+};

@@ -49,6 +49,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Volume(command) => commands::volume(&settings, command, output),
         Command::Migrate => commands::migrate(&settings, output),
         Command::Healthcheck => commands::healthcheck(&settings, output),
+        Command::Openapi => commands::openapi(),
         Command::Digest(command) => commands::digest(&settings, &command, output),
         Command::Vault(command) => return vault_commands::run(&settings, &command, output),
     };

@@ -5,28 +5,47 @@ use snapshot_domain::{
     Losses, OrganizationId, RestoreMode, Snapshot, SnapshotState, Tag, Tags, Task, TaskState, Timestamp, Volume,
     VolumeState, Work, use_case::Tracked,
 };
+use utoipa::ToSchema;
 
-use super::generation::Generation;
+use super::{generation::Generation, openapi::words};
 
 /// A snapshot.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Snapshot)]
 pub(super) struct SnapshotBody {
+    /// The volume as it was called at the moment of the snapshot.
     base_volume: BaseVolumeBody,
+    #[schema(format = DateTime, examples("2014-05-22T12:10:05.596769+00:00"))]
     creation_date: String,
+    #[schema(format = Uuid, examples("6f418e5f-b42d-4423-a0b5-349c74c454a4"))]
     id: String,
+    #[schema(min_length = 1, max_length = 128, examples("snapshot-1"))]
     name: String,
+    #[schema(format = Uuid, examples("000a115d-2852-4b0a-9ce8-47f1134ba95a"))]
     organization: String,
+    /// Bytes.
+    #[schema(minimum = 512, maximum = 17_592_186_044_416_u64, multiple_of = 512)]
     size: u64,
+    #[schema(schema_with = words::snapshot_state, required)]
     state: &'static str,
+    #[schema(schema_with = words::volume_type, required)]
     volume_type: &'static str,
+    /// The same as `organization`.
+    #[schema(format = Uuid, examples("000a115d-2852-4b0a-9ce8-47f1134ba95a"))]
     project: String,
+    #[schema(format = DateTime, examples("2014-05-22T12:10:05.596769+00:00"))]
     modification_date: String,
     tags: Vec<String>,
     zone: String,
+    /// Why it ended in `error`.
     error_reason: Option<String>,
+    /// Of the content, once it is whole.
+    #[schema(examples("blake3-131072:71e0a99173564931c0b8acc52d2685a8e39c64dc52e3d02390fdac2a12b155cb"))]
     digest: Option<String>,
     /// What is known of the stored bytes.
+    #[schema(schema_with = words::health, required)]
     health: &'static str,
+    #[schema(format = DateTime)]
     verified_at: Option<String>,
     /// Bytes that it added when it was made.
     stored_size: Option<u64>,
@@ -34,26 +53,41 @@ pub(super) struct SnapshotBody {
     exclusive_size: Option<u64>,
     /// Percent, while it is worked on.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(maximum = 100)]
     progress: Option<u8>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = BaseVolume)]
 struct BaseVolumeBody {
+    #[schema(format = Uuid, examples("701a8946-ff9d-4579-95e3-1c2c2d1f892d"))]
     id: String,
     name: String,
 }
 
 /// A volume.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Volume)]
 pub(super) struct VolumeBody {
+    #[schema(format = Uuid, examples("701a8946-ff9d-4579-95e3-1c2c2d1f892d"))]
     id: String,
+    #[schema(min_length = 1, max_length = 128, examples("snapshot-1"))]
     name: String,
+    #[schema(format = Uuid, examples("000a115d-2852-4b0a-9ce8-47f1134ba95a"))]
     organization: String,
+    /// The same as `organization`.
+    #[schema(format = Uuid, examples("000a115d-2852-4b0a-9ce8-47f1134ba95a"))]
     project: String,
+    /// Bytes.
+    #[schema(minimum = 512, maximum = 17_592_186_044_416_u64, multiple_of = 512)]
     size: u64,
+    #[schema(schema_with = words::volume_type, required)]
     volume_type: &'static str,
+    #[schema(schema_with = words::volume_state, required)]
     state: &'static str,
+    #[schema(format = DateTime, examples("2014-05-22T12:10:05.596769+00:00"))]
     creation_date: String,
+    #[schema(format = DateTime, examples("2014-05-22T12:10:05.596769+00:00"))]
     modification_date: String,
     tags: Vec<String>,
     zone: String,
@@ -61,26 +95,36 @@ pub(super) struct VolumeBody {
     export_uri: Option<String>,
     /// The same: this service knows no servers.
     server: Option<String>,
+    /// The snapshot that it was filled from.
+    #[schema(format = Uuid)]
     base_snapshot: Option<String>,
     /// What the base snapshot had lost when the volume was filled with what was whole of it.
     salvage: Option<SalvageBody>,
+    /// Why it ended in `error`.
     error_reason: Option<String>,
     /// Percent, while it is worked on.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(maximum = 100)]
     progress: Option<u8>,
 }
 
 /// A task.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Task)]
 pub(super) struct TaskBody {
+    #[schema(format = Uuid, examples("b7dd3c91-2ea6-4a73-a2ca-1e3b1d2f7e57"))]
     id: String,
     /// What is done: a sentence without a full stop.
     description: String,
     /// Percent.
+    #[schema(maximum = 100)]
     progress: u8,
+    #[schema(schema_with = words::task_status, required)]
     status: &'static str,
     /// When it was asked for.
+    #[schema(format = DateTime, examples("2014-05-22T12:10:05.596769+00:00"))]
     started_at: String,
+    #[schema(format = DateTime)]
     terminated_at: Option<String>,
     /// Where it was asked for.
     href_from: String,
@@ -93,7 +137,8 @@ pub(super) struct TaskBody {
 }
 
 /// What a salvage could not bring back: zeros lie there.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Salvage)]
 struct SalvageBody {
     damaged_bytes: u64,
     damaged_ranges: Vec<RangeBody>,
@@ -101,14 +146,15 @@ struct SalvageBody {
     more_ranges: bool,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = DamagedRange)]
 struct RangeBody {
     first: u64,
     last: u64,
 }
 
 /// `{"snapshot": …}`, with its task where that is told.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(super) struct OneSnapshot {
     snapshot: SnapshotBody,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -116,7 +162,7 @@ pub(super) struct OneSnapshot {
 }
 
 /// `{"volume": …}`, with its task where that is told.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(super) struct OneVolume {
     volume: VolumeBody,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -124,7 +170,7 @@ pub(super) struct OneVolume {
 }
 
 /// `{"task": …}`
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(super) struct OneTask {
     task: TaskBody,
 }

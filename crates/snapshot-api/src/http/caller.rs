@@ -7,17 +7,23 @@ use super::{Api, blocking::read_rows, error::ApiError};
 
 const HEADER: &str = "X-Auth-Token";
 
-/// The token of a request that was let in, for who has to look later whether it is still taken.
+/// The token that a request shows, for who has to look later whether it is still taken.
+pub(super) struct Shown {
+    pub(super) token: Token,
+}
+
+/// The token of a request that was let in.
 ///
 /// # Errors
 ///
 /// 401 when there is none.
-pub(super) fn token_of(request: &HttpRequest) -> Result<Token, ApiError> {
-    sent_token(request)?.ok_or(ApiError::TokenRefused)
+pub(super) fn shown(request: &HttpRequest) -> Result<Shown, ApiError> {
+    let token = token(request)?.ok_or(ApiError::TokenRefused)?;
+    Ok(Shown { token })
 }
 
 /// The token that was sent; `None` when it is malformed.
-fn sent_token(request: &HttpRequest) -> Result<Option<Token>, ApiError> {
+fn token(request: &HttpRequest) -> Result<Option<Token>, ApiError> {
     let sent = request.headers().get(HEADER).ok_or(ApiError::TokenMissing)?;
     Ok(sent.to_str().ok().and_then(|text| Token::parse(text.trim()).ok()))
 }
@@ -32,7 +38,7 @@ pub(super) async fn identify(api: &Data<Api>, request: &HttpRequest) -> Result<C
     if let Some(known) = request.extensions().get::<Caller>() {
         return Ok(known.clone());
     }
-    let token = sent_token(request)?;
+    let token = token(request)?;
     let caller = match token {
         Some(token) => read_rows(api, move |api| api.access.authenticate(&token)).await?,
         None => None,

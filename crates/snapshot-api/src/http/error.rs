@@ -12,6 +12,7 @@ use actix_web::{
 use serde::Serialize;
 use snapshot_domain::{Error, RequestId, Resource};
 use thiserror::Error as ThisError;
+use utoipa::ToSchema;
 
 /// What is wrong with each field of a request, in sentences.
 pub(super) type FieldErrors = BTreeMap<String, Vec<String>>;
@@ -61,12 +62,14 @@ pub(super) enum ApiError {
 const NOT_PERMITTED: &str = "The token provided doesn't have the requested permission.";
 
 /// The JSON object that every failure is answered with.
-#[derive(Serialize)]
-struct ErrorBody {
+#[derive(Serialize, ToSchema)]
+#[schema(as = Error)]
+pub(super) struct ErrorBody {
     #[serde(rename = "type")]
     kind: &'static str,
     message: String,
     #[serde(skip_serializing_if = "FieldErrors::is_empty")]
+    #[schema(value_type = BTreeMap<String, Vec<String>>)]
     fields: FieldErrors,
     #[serde(skip_serializing_if = "Option::is_none")]
     resource: Option<&'static str>,

@@ -161,11 +161,26 @@ pub(super) fn comma_separated_tags(value: &Value) -> Result<Vec<Tag>, Sentence> 
     tags.map_err(|error| error.to_string())
 }
 
+/// A number without a fraction, also when it is written with one: JSON has one kind of numbers.
+fn whole_number(value: &Value) -> Option<u64> {
+    // Up to here every whole number is exact: 2 to the power of 53.
+    const EXACT: f64 = 9_007_199_254_740_992.0;
+    value.as_u64().or_else(|| {
+        let number = value
+            .as_f64()
+            .filter(|it| it.fract() == 0.0 && (0.0..EXACT).contains(it))?;
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "it is whole, not negative, and exact"
+        )]
+        Some(number as u64)
+    })
+}
+
 /// A volume's size in bytes.
 pub(super) fn size(value: &Value) -> Result<VolumeSize, Sentence> {
-    let bytes = value
-        .as_u64()
-        .ok_or_else(|| "must be a whole number of bytes".to_owned())?;
+    let bytes = whole_number(value).ok_or_else(|| "must be a whole number of bytes".to_owned())?;
     VolumeSize::from_bytes(bytes).map_err(|error| error.to_string())
 }
 

@@ -26,7 +26,7 @@ use super::{
 };
 
 const TOTAL_COUNT: HeaderName = HeaderName::from_static("x-total-count");
-const MOST_PER_PAGE: u64 = 100;
+pub(super) const MOST_PER_PAGE: u64 = 100;
 const DEFAULT_PER_PAGE: u64 = 50;
 
 /// How many items of a whole list are in memory at once.

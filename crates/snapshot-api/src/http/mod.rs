@@ -15,6 +15,7 @@ mod generation;
 mod json;
 mod list;
 mod once;
+mod openapi;
 mod precondition;
 mod range;
 mod rate;
@@ -48,6 +49,7 @@ pub use self::{
     changes::Changes,
     once::{Turns, forget_old_answers},
     rate::{Rate, Rates},
+    routes::docs::openapi_json,
     transfers::Transfers,
 };
 

@@ -35,7 +35,7 @@ use super::{
     Api,
     answer::Answer,
     blocking::on_pool,
-    caller::{identify, token_of},
+    caller::{self, identify},
     error::ApiError,
     json,
     sealed::AnswerKey,
@@ -177,7 +177,7 @@ async fn keyed(api: &Data<Api>, request: &mut ServiceRequest) -> Result<Once, Ap
         canonical,
     ];
     let keyed = ReceiptService::request(&caller, &key, &parts);
-    let token = token_of(request.request())?;
+    let token = caller::shown(request.request())?.token;
     request.set_payload(AnyPayload::from(body));
     Ok(Once {
         receipts: api.receipts.clone(),

@@ -15,13 +15,13 @@ use actix_web::{
 };
 use futures_util::stream;
 use serde_json::{Value, json};
-use snapshot_domain::{Caller, Error, Result as DomainResult, Token};
+use snapshot_domain::{Caller, Error, Result as DomainResult};
 use uuid::Uuid;
 
 use super::{
     Api,
     blocking::read_rows,
-    caller::token_of,
+    caller,
     changes::{LOOK, Watch},
     error::ApiError,
     field::{Fields, count_up_to},
@@ -32,7 +32,7 @@ use super::{
 const USUAL_SECONDS: u64 = 30;
 
 /// The longest that a request may wait, in seconds.
-const MOST_SECONDS: u64 = 300;
+pub(super) const MOST_SECONDS: u64 = 300;
 
 /// What the client of a stream has seen, when it comes again.
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
@@ -45,7 +45,7 @@ pub(super) type Look = Arc<dyn Fn(&Api, &Caller) -> DomainResult<Shown> + Send +
 /// Somebody who looks again and again, for as long as their token is taken.
 struct Looker {
     api: Data<Api>,
-    token: Token,
+    request: caller::Shown,
     look: Look,
 }
 
@@ -54,7 +54,7 @@ impl Looker {
     ///
     /// 401 when the token is taken no longer, and what looking can fail with.
     async fn look(&self) -> Result<Shown, ApiError> {
-        let (token, look) = (self.token.clone(), Arc::clone(&self.look));
+        let (token, look) = (self.request.token.clone(), Arc::clone(&self.look));
         let shown = read_rows(&self.api, move |api| match api.access.authenticate(&token)? {
             Some(caller) => look(api, &caller).map(Some),
             None => Ok(None),
@@ -82,7 +82,7 @@ pub(super) async fn read(
     let watch = api.changes.watch(id)?;
     let looker = Looker {
         api: api.clone(),
-        token: token_of(request)?,
+        request: caller::shown(request)?,
         look,
     };
     let until = Instant::now() + patience;
@@ -135,7 +135,7 @@ pub(super) async fn events(
     let watch = api.changes.watch(id)?;
     let looker = Looker {
         api: api.clone(),
-        token: token_of(request)?,
+        request: caller::shown(request)?,
         look,
     };
     let now = looker.look().await?;

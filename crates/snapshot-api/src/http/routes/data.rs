@@ -22,9 +22,22 @@ use crate::http::{
     download::{self, Source},
     error::ApiError,
     generation::Generation,
+    openapi::{parameters, requests},
     upload,
 };
 
+/// Reads the bytes of a snapshot, without restoring it.
+#[utoipa::path(
+    get, path = "/snapshots/{id}/data", operation_id = "read_snapshot", tag = "snapshots",
+    params(parameters::ById, parameters::Ranged),
+    responses(
+        (status = 200, description = "All bytes", content_type = "application/octet-stream", body = requests::RawImage,
+            headers(("ETag" = Option<String>, description = "Names these very bytes"), ("Accept-Ranges" = String))),
+        (status = 206, description = "A part of them", content_type = "application/octet-stream", body = requests::RawImage,
+            headers(("ETag" = Option<String>, description = "Names these very bytes"), ("Accept-Ranges" = String), ("Content-Range" = String))),
+        (status = 304, description = "They are as the caller knows them"),
+    ),
+)]
 pub(super) async fn of_snapshot(api: Data<Api>, request: HttpRequest) -> Result<HttpResponse, ApiError> {
     let caller = identify(&api, &request).await?;
     let id = snapshot_id(&request)?;
@@ -46,6 +59,18 @@ pub(super) async fn of_snapshot(api: Data<Api>, request: HttpRequest) -> Result<
     download::answer(&api, &request, source.await?).await
 }
 
+/// Reads the bytes of a volume.
+#[utoipa::path(
+    get, path = "/volumes/{id}/data", operation_id = "read_volume", tag = "volumes",
+    params(parameters::ById, parameters::Ranged),
+    responses(
+        (status = 200, description = "All bytes", content_type = "application/octet-stream", body = requests::RawImage,
+            headers(("ETag" = Option<String>, description = "Names these very bytes"), ("Accept-Ranges" = String))),
+        (status = 206, description = "A part of them", content_type = "application/octet-stream", body = requests::RawImage,
+            headers(("ETag" = Option<String>, description = "Names these very bytes"), ("Accept-Ranges" = String), ("Content-Range" = String))),
+        (status = 304, description = "They are as the caller knows them"),
+    ),
+)]
 pub(super) async fn of_volume(api: Data<Api>, request: HttpRequest) -> Result<HttpResponse, ApiError> {
     let caller = identify(&api, &request).await?;
     let id = volume_id(&request)?;
@@ -66,6 +91,13 @@ pub(super) async fn of_volume(api: Data<Api>, request: HttpRequest) -> Result<Ht
     download::answer(&api, &request, source.await?).await
 }
 
+/// Replaces the bytes of a volume: all of them, or, if the upload breaks off, none. What is not sent reads as zeros.
+#[utoipa::path(
+    put, path = "/volumes/{id}/data", operation_id = "write_volume", tag = "volumes",
+    params(parameters::ById),
+    request_body(content = requests::RawImage, content_type = "application/octet-stream"),
+    responses((status = 200, description = "The volume with its new bytes", body = OneVolume)),
+)]
 pub(super) async fn write_volume(
     api: Data<Api>,
     request: HttpRequest,

@@ -2,6 +2,7 @@
 
 mod audit;
 mod data;
+pub(super) mod docs;
 mod health;
 mod snapshots;
 mod tasks;
@@ -31,6 +32,9 @@ pub(super) fn routes(config: &mut ServiceConfig) {
         .service(snapshot("GET, HEAD, PUT, DELETE"))
         .configure(both_generations)
         .service(resource("/healthz", "GET, HEAD").route(read().to(health::check)))
+        .service(resource("/openapi.json", "GET, HEAD").route(read().to(docs::description)))
+        .service(resource("/docs", "GET, HEAD").route(read().to(docs::page)))
+        .service(resource("/docs/{file}", "GET, HEAD").route(read().to(docs::asset)))
         .default_service(web::route().to(no_such_route));
 }
 

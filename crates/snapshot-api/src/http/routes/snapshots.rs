@@ -25,11 +25,20 @@ use crate::http::{
     generation::Generation,
     json,
     list::{self, Listed},
-    once, precondition, request_id,
+    once,
+    openapi::{parameters, requests},
+    precondition, request_id,
     shown::{self, Shown},
     wait::{self, Look},
 };
 
+/// Copies a volume. The copy is made in the background.
+#[utoipa::path(
+    post, path = "/snapshots", operation_id = "create_snapshot", tag = "snapshots",
+    params(parameters::Once),
+    request_body = requests::NewSnapshot,
+    responses((status = 200, description = "The snapshot, whose copy is owed from now on", body = OneSnapshot, headers(("ETag" = String, description = "Names this very state")))),
+)]
 pub(super) async fn create(api: Data<Api>, request: HttpRequest, payload: Payload) -> Result<HttpResponse, ApiError> {
     let caller = identify(&api, &request).await?;
     let generation = Generation::of(&api, &request);
@@ -78,11 +87,30 @@ fn creation_answer(begun: &Begun<Snapshot>, generation: &Generation) -> Answer {
     }
 }
 
+/// Lists snapshots, the oldest first.
+#[utoipa::path(
+    get, path = "/snapshots", operation_id = "list_snapshots", tag = "snapshots",
+    params(parameters::Cut, parameters::SnapshotFilters),
+    responses((status = 200, description = "The snapshots", body = requests::Snapshots,
+        headers(
+            ("X-Total-Count" = u64, description = "How many match, on all pages"),
+            ("Link" = Option<String>, description = "The pages around this one, where pages are asked for"),
+        ))),
+)]
 pub(super) async fn list(api: Data<Api>, request: HttpRequest) -> Result<HttpResponse, ApiError> {
     let caller = identify(&api, &request).await?;
     list::answer::<Snapshot>(&api, &caller, &request).await
 }
 
+/// Reads a snapshot.
+#[utoipa::path(
+    get, path = "/snapshots/{id}", operation_id = "get_snapshot", tag = "snapshots",
+    params(parameters::ById, parameters::Waiting, parameters::Conditions, parameters::Known),
+    responses(
+        (status = 200, description = "The snapshot", body = OneSnapshot, headers(("ETag" = String, description = "Names this very state"))),
+        (status = 304, description = "It is as the caller knows it", headers(("ETag" = String, description = "Names this very state"))),
+    ),
+)]
 pub(super) async fn get(api: Data<Api>, request: HttpRequest) -> Result<HttpResponse, ApiError> {
     let caller = identify(&api, &request).await?;
     let id = snapshot_id(&request)?;
@@ -91,6 +119,16 @@ pub(super) async fn get(api: Data<Api>, request: HttpRequest) -> Result<HttpResp
     shown.answer_read(&request)
 }
 
+/// Streams how a snapshot changes, until its state is final.
+#[utoipa::path(
+    get, path = "/snapshots/{id}/events", operation_id = "watch_snapshot", tag = "snapshots",
+    params(parameters::ById, parameters::Resumed),
+    responses(
+        (status = 200, description = "`change` events and at last an `end`, each with the snapshot as JSON",
+            content_type = "text/event-stream", body = requests::Event),
+        (status = 204, description = "The state is final, and the caller has seen it"),
+    ),
+)]
 pub(super) async fn events(api: Data<Api>, request: HttpRequest) -> Result<HttpResponse, ApiError> {
     identify(&api, &request).await?;
     let id = snapshot_id(&request)?;
@@ -102,6 +140,13 @@ fn looks_at(id: SnapshotId, generation: Generation) -> Look {
     Arc::new(move |api, caller| Ok(Shown::snapshot(&api.snapshots.get(caller, id)?, generation.zone())))
 }
 
+/// Renames, tags or transfers a snapshot.
+#[utoipa::path(
+    put, path = "/snapshots/{id}", operation_id = "update_snapshot", tag = "snapshots",
+    params(parameters::ById, parameters::Conditions),
+    request_body = requests::SnapshotChanges,
+    responses((status = 200, description = "The snapshot as it is now", body = OneSnapshot, headers(("ETag" = String, description = "Names this very state")))),
+)]
 pub(super) async fn update(api: Data<Api>, request: HttpRequest, payload: Payload) -> Result<HttpResponse, ApiError> {
     let caller = identify(&api, &request).await?;
     let id = snapshot_id(&request)?;
@@ -119,6 +164,12 @@ pub(super) async fn update(api: Data<Api>, request: HttpRequest, payload: Payloa
     Ok(Shown::snapshot(&updated, generation.zone()).answer())
 }
 
+/// Removes a snapshot. A copy that still runs is called off.
+#[utoipa::path(
+    delete, path = "/snapshots/{id}", operation_id = "delete_snapshot", tag = "snapshots",
+    params(parameters::ById, parameters::Conditions),
+    responses((status = 204, description = "It is gone")),
+)]
 pub(super) async fn delete(api: Data<Api>, request: HttpRequest) -> Result<HttpResponse, ApiError> {
     let caller = identify(&api, &request).await?;
     let id = snapshot_id(&request)?;

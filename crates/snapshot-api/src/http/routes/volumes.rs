@@ -27,11 +27,20 @@ use crate::http::{
     json,
     list::{self, Listed},
     once::{self, Once},
+    openapi::{parameters, requests},
     precondition, request_id,
     shown::{self, Shown},
     wait::{self, Look},
 };
 
+/// Makes a volume: an empty one, or one that is filled from a snapshot in the background.
+#[utoipa::path(
+    post, path = "/volumes", operation_id = "create_volume", tag = "volumes",
+    params(parameters::Salvaging, parameters::Once),
+    request_body = requests::NewVolume,
+    responses((status = 201, description = "The volume", body = OneVolume,
+        headers(("Location" = String, description = "Its path"), ("ETag" = String, description = "Names this very state")))),
+)]
 pub(super) async fn create(api: Data<Api>, request: HttpRequest, payload: Payload) -> Result<HttpResponse, ApiError> {
     let caller = identify(&api, &request).await?;
     let generation = Generation::of(&api, &request);
@@ -64,11 +73,30 @@ fn creation_answer(volume: &Volume, task: Option<&Task>, generation: &Generation
     }
 }
 
+/// Lists volumes, the oldest first.
+#[utoipa::path(
+    get, path = "/volumes", operation_id = "list_volumes", tag = "volumes",
+    params(parameters::Cut, parameters::VolumeFilters),
+    responses((status = 200, description = "The volumes", body = requests::Volumes,
+        headers(
+            ("X-Total-Count" = u64, description = "How many match, on all pages"),
+            ("Link" = Option<String>, description = "The pages around this one, where pages are asked for"),
+        ))),
+)]
 pub(super) async fn list(api: Data<Api>, request: HttpRequest) -> Result<HttpResponse, ApiError> {
     let caller = identify(&api, &request).await?;
     list::answer::<Volume>(&api, &caller, &request).await
 }
 
+/// Reads a volume.
+#[utoipa::path(
+    get, path = "/volumes/{id}", operation_id = "get_volume", tag = "volumes",
+    params(parameters::ById, parameters::Waiting, parameters::Conditions, parameters::Known),
+    responses(
+        (status = 200, description = "The volume", body = OneVolume, headers(("ETag" = String, description = "Names this very state"))),
+        (status = 304, description = "It is as the caller knows it", headers(("ETag" = String, description = "Names this very state"))),
+    ),
+)]
 pub(super) async fn get(api: Data<Api>, request: HttpRequest) -> Result<HttpResponse, ApiError> {
     let caller = identify(&api, &request).await?;
     let id = volume_id(&request)?;
@@ -78,6 +106,13 @@ pub(super) async fn get(api: Data<Api>, request: HttpRequest) -> Result<HttpResp
     shown.answer_read(&request)
 }
 
+/// Renames or tags a volume.
+#[utoipa::path(
+    put, path = "/volumes/{id}", operation_id = "update_volume", tag = "volumes",
+    params(parameters::ById, parameters::Conditions),
+    request_body = requests::VolumeChanges,
+    responses((status = 200, description = "The volume as it is now", body = OneVolume, headers(("ETag" = String, description = "Names this very state")))),
+)]
 pub(super) async fn update(api: Data<Api>, request: HttpRequest, payload: Payload) -> Result<HttpResponse, ApiError> {
     let caller = identify(&api, &request).await?;
     let id = volume_id(&request)?;
@@ -95,6 +130,12 @@ pub(super) async fn update(api: Data<Api>, request: HttpRequest, payload: Payloa
     Ok(Shown::volume(&updated, generation.zone()).answer())
 }
 
+/// Removes a volume. Its snapshots stay.
+#[utoipa::path(
+    delete, path = "/volumes/{id}", operation_id = "delete_volume", tag = "volumes",
+    params(parameters::ById, parameters::Conditions),
+    responses((status = 204, description = "It is gone")),
+)]
 pub(super) async fn delete(api: Data<Api>, request: HttpRequest) -> Result<HttpResponse, ApiError> {
     let caller = identify(&api, &request).await?;
     let id = volume_id(&request)?;
