@@ -165,7 +165,7 @@ class Restic:
         return run("sh", "-c", 'restic restore latest --target "$1" && sync "$2"', "sh", self.out, self.restored, env=self.env)
 
     def read(self, bytes):
-        return run("sh", "-c", 'restic dump latest "$1" | head -c "$2"', "sh", self.image, bytes, env=self.env)
+        return run("sh", "-c", 'restic dump --no-lock latest "$1" | head -c "$2"', "sh", self.image, bytes, env=self.env)
 
     def verify(self):
         return run("restic", "check", "--read-data", env=self.env)
@@ -204,7 +204,7 @@ class Borg:
         return run("sh", "-c", command, "sh", self.out, self.restored, env=self.env)
 
     def read(self, bytes):
-        command = f'borg extract --stdout "::{self.count}" 2>/dev/null | head -c "$1"'
+        command = f'borg extract --bypass-lock --stdout "::{self.count}" 2>/dev/null | head -c "$1"'
         return run("sh", "-c", command, "sh", bytes, env=self.env)
 
     def verify(self):
