@@ -30,7 +30,9 @@ fn every_path_takes_the_methods_that_are_described_and_no_others() {
 
     for (path, item) in description["paths"].as_object().unwrap() {
         let mut described: BTreeSet<String> = item.as_object().unwrap().keys().map(|it| it.to_uppercase()).collect();
-        described.insert("HEAD".to_owned());
+        if described.contains("GET") {
+            described.insert("HEAD".to_owned());
+        }
         let there = path
             .replace("{zone}", "a-1")
             .replace("{id}", "6f418e5f-b42d-4423-a0b5-349c74c454a4");

@@ -151,7 +151,8 @@ impl AuditOutcome {
             | Error::AlreadyExists { .. }
             | Error::KeyReused
             | Error::AnsweredBefore
-            | Error::TooManyBytes { .. } => Self::Conflict,
+            | Error::TooManyBytes { .. }
+            | Error::VolumeTooLarge => Self::Conflict,
             Error::LeaseLost
             | Error::Unavailable { .. }
             | Error::NoSpace { .. }

@@ -62,6 +62,9 @@ pub enum Error {
         /// The volume's size in bytes.
         size_bytes: u64,
     },
+    /// The file system under the volumes has no files of that size.
+    #[error("volumes of this size can't be kept here: the host's file system has no files that large")]
+    VolumeTooLarge,
     /// An id is taken.
     #[error("{resource} \"{id}\" exists already")]
     AlreadyExists {

@@ -136,7 +136,9 @@ pub(crate) fn domain_error(error: VaultError, size_bytes: u64) -> DomainError {
 
 /// How a failure to read or write a volume's bytes looks to a use case.
 pub(crate) fn io_error(error: io::Error) -> DomainError {
-    if is_no_space(&error) {
+    if error.kind() == io::ErrorKind::FileTooLarge {
+        DomainError::VolumeTooLarge
+    } else if is_no_space(&error) {
         DomainError::NoSpace {
             source: Box::new(error),
         }
@@ -147,4 +149,18 @@ pub(crate) fn io_error(error: io::Error) -> DomainError {
 
 pub(crate) fn is_no_space(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_file_system_refuses_for_its_size_is_told_from_what_may_pass() {
+        let told = |kind: io::ErrorKind| io_error(kind.into());
+
+        assert!(matches!(told(io::ErrorKind::FileTooLarge), DomainError::VolumeTooLarge));
+        assert!(matches!(told(io::ErrorKind::StorageFull), DomainError::NoSpace { .. }));
+        assert!(matches!(told(io::ErrorKind::TimedOut), DomainError::Unavailable { .. }));
+    }
 }

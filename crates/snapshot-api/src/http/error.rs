@@ -200,6 +200,7 @@ const fn domain_status(error: &Error) -> StatusCode {
         | Error::KeyReused
         | Error::AnsweredBefore => StatusCode::CONFLICT,
         Error::ConditionFailed { .. } => StatusCode::PRECONDITION_FAILED,
+        Error::VolumeTooLarge => StatusCode::BAD_REQUEST,
         Error::TooManyBytes { .. } => StatusCode::PAYLOAD_TOO_LARGE,
         Error::Unavailable { .. } | Error::NoSpace { .. } => StatusCode::SERVICE_UNAVAILABLE,
         Error::LeaseLost | Error::Damaged { .. } | Error::Corrupt { .. } => StatusCode::INTERNAL_SERVER_ERROR,
@@ -223,6 +224,7 @@ const fn retry_after_seconds(error: &Error) -> Option<u32> {
         | Error::KeyReused
         | Error::AnsweredBefore
         | Error::TooManyBytes { .. }
+        | Error::VolumeTooLarge
         | Error::LeaseLost
         | Error::Damaged { .. }
         | Error::Corrupt { .. } => None,
@@ -265,7 +267,7 @@ fn domain_body(error: &Error, request: RequestId, plain: impl Fn(&'static str) -
             resource_id: Some(id.to_string()),
             ..plain("precondition_failed")
         },
-        Error::TooManyBytes { .. } => plain("invalid_request_error"),
+        Error::TooManyBytes { .. } | Error::VolumeTooLarge => plain("invalid_request_error"),
         Error::Unavailable { .. } | Error::NoSpace { .. } => plain("service_unavailable"),
         Error::Damaged { first, last, .. } => ErrorBody {
             message: format!("The bytes {first} to {last} are damaged"),
@@ -397,6 +399,14 @@ mod tests {
                 "type": "api_error",
                 "message": "The bytes 0 to 511 are damaged",
                 "request_id": Uuid::nil().to_string(),
+            }),
+        );
+        check(
+            Error::VolumeTooLarge,
+            400,
+            &json!({
+                "type": "invalid_request_error",
+                "message": "volumes of this size can't be kept here: the host's file system has no files that large",
             }),
         );
         check(

@@ -162,7 +162,7 @@ pub(super) fn comma_separated_tags(value: &Value) -> Result<Vec<Tag>, Sentence> 
 }
 
 /// A number without a fraction, also when it is written with one: JSON has one kind of numbers.
-fn whole_number(value: &Value) -> Option<u64> {
+pub(super) fn whole_number(value: &Value) -> Option<u64> {
     // Up to here every whole number is exact: 2 to the power of 53.
     const EXACT: f64 = 9_007_199_254_740_992.0;
     value.as_u64().or_else(|| {

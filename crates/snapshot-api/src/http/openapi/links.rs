@@ -12,7 +12,7 @@ use super::generations::SUFFIX;
 pub(in crate::http) struct Links;
 
 /// What makes something, what it is called in the answer, and the operations whose path takes its id.
-const BY_PATH: [(&str, &str, &[&str]); 2] = [
+const BY_PATH: [(&str, &str, &[&str]); 3] = [
     (
         "create_snapshot",
         "snapshot",
@@ -22,6 +22,7 @@ const BY_PATH: [(&str, &str, &[&str]); 2] = [
             "delete_snapshot",
             "read_snapshot",
             "watch_snapshot",
+            "offer_snapshot",
         ],
     ),
     (
@@ -35,6 +36,7 @@ const BY_PATH: [(&str, &str, &[&str]); 2] = [
             "write_volume",
         ],
     ),
+    ("offer_snapshot", "transfer", &["get_transfer", "withdraw_transfer"]),
 ];
 
 /// What makes something, what it is called in the answer, the operation whose body takes its id, and under which key.
@@ -63,6 +65,15 @@ impl Modify for Links {
                 let link = LinkBuilder::new().request_body(Some(body));
                 add(&mut operations, from, to, suffix, link);
             }
+        }
+        for (suffix, owner) in [("", "organization"), (SUFFIX, "project")] {
+            let link = LinkBuilder::new()
+                .parameter("id", "$response.body#/transfer/id")
+                .request_body(Some(json!({
+                    "secret": "$response.body#/transfer/secret",
+                    owner: "$response.body#/transfer/giver",
+                })));
+            add(&mut operations, "offer_snapshot", "accept_transfer", suffix, link);
         }
         let link = LinkBuilder::new().parameter("id", "$response.body#/task/id");
         add(&mut operations, "create_snapshot", "get_task", SUFFIX, link);

@@ -70,6 +70,33 @@ pub(in crate::http) struct VolumeFilters {
     state: Option<String>,
 }
 
+/// What narrows the audit trail.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(in crate::http) struct AuditFilters {
+    /// Of this one of the caller's organizations.
+    #[param(format = Uuid)]
+    organization: Option<String>,
+    /// The same as `organization`.
+    #[param(format = Uuid)]
+    project: Option<String>,
+    /// Only this was done.
+    #[param(schema_with = words::audit_action)]
+    action: Option<String>,
+    /// To this.
+    #[param(format = Uuid)]
+    resource_id: Option<String>,
+    /// With this token, by its id.
+    #[param(format = Uuid)]
+    token: Option<String>,
+    /// Not before.
+    #[param(format = DateTime)]
+    since: Option<String>,
+    /// Before.
+    #[param(format = DateTime)]
+    until: Option<String>,
+}
+
 /// Waiting until something is settled.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]

@@ -82,6 +82,30 @@ pub(in crate::http) struct VolumeChanges {
     tags: Option<Vec<String>>,
 }
 
+/// A snapshot that is offered.
+#[derive(ToSchema)]
+pub(in crate::http) struct NewTransfer {
+    #[schema(schema_with = words::receiver)]
+    organization: Option<String>,
+    #[schema(schema_with = words::expiry)]
+    expires_in_seconds: Option<u32>,
+}
+
+/// An offer that is accepted.
+#[derive(ToSchema)]
+pub(in crate::http) struct Acceptance {
+    #[schema(schema_with = words::secret, required)]
+    secret: String,
+    #[schema(schema_with = words::owner, required)]
+    organization: String,
+}
+
+/// A part of the audit trail.
+#[derive(ToSchema)]
+pub(in crate::http) struct Audit {
+    audit: Vec<crate::http::routes::audit::AuditBody>,
+}
+
 /// The bytes of a volume, as they are.
 #[derive(ToSchema)]
 #[schema(value_type = String, format = Binary)]

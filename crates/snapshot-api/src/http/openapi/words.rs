@@ -1,9 +1,10 @@
 //! The words that fields are made of, and the rules of what is sent.
 
-use crate::http::{list::MOST_PER_PAGE, wait::MOST_SECONDS};
+use crate::http::{list::MOST_PER_PAGE, routes::transfers::MOST_SECONDS as MOST_TRANSFER_SECONDS, wait::MOST_SECONDS};
 use serde_json::json;
 use snapshot_domain::{
-    HealthName, IdempotencyKey, Name, SnapshotStateName, Tag, Tags, VolumeSize, VolumeStateName, VolumeType,
+    AuditAction, AuditOutcome, HealthName, IdempotencyKey, Name, SnapshotStateName, Tag, Tags, VolumeSize,
+    VolumeStateName, VolumeType,
 };
 use utoipa::openapi::{
     ObjectBuilder, RefOr, Schema,
@@ -35,6 +36,39 @@ pub(in crate::http) fn health() -> RefOr<Schema> {
 /// The kinds of volumes.
 pub(in crate::http) fn volume_type() -> RefOr<Schema> {
     words(&[VolumeType::LocalSsd.as_str()])
+}
+
+/// What the audit trail tells of.
+pub(in crate::http) fn audit_action() -> RefOr<Schema> {
+    let actions: Vec<_> = AuditAction::ALL.iter().map(|action| action.as_str()).collect();
+    words(&actions)
+}
+
+/// How it came out.
+pub(in crate::http) fn audit_result() -> RefOr<Schema> {
+    let outcomes: Vec<_> = AuditOutcome::ALL.iter().map(|outcome| outcome.as_str()).collect();
+    words(&outcomes)
+}
+
+/// How long an offer lasts.
+pub(super) fn expiry() -> RefOr<Schema> {
+    number("How long it can be accepted, in seconds; a week when it is not said.")
+        .schema_type(SchemaType::from_iter([Type::Integer, Type::Null]))
+        .maximum(Some(MOST_TRANSFER_SECONDS))
+        .into()
+}
+
+/// What an offer's receiver has been told.
+pub(super) fn secret() -> RefOr<Schema> {
+    id(false, "The offer's secret.")
+}
+
+/// The only one who may accept an offer.
+pub(super) fn receiver() -> RefOr<Schema> {
+    id(
+        true,
+        "The only one who may accept; when it is not said, whoever knows the secret.",
+    )
 }
 
 /// The kinds of events.

@@ -7,6 +7,7 @@ use snapshot_domain::{
     ports::{AuditCursor, AuditQuery, Slice},
     use_case::Tracked,
 };
+use utoipa::ToSchema;
 
 use crate::http::{
     Api,
@@ -14,25 +15,46 @@ use crate::http::{
     error::ApiError,
     field::{self, Fields},
     list::{self, Listed},
+    openapi::{parameters, requests, words},
 };
 
+/// Lists who did what, the oldest first. For admins.
+#[utoipa::path(
+    get, path = "/audit", operation_id = "list_audit", tag = "audit",
+    params(parameters::Cut, parameters::AuditFilters),
+    responses((status = 200, description = "The entries", body = requests::Audit,
+        headers(
+            ("X-Total-Count" = u64, description = "How many match, on all pages"),
+            ("Link" = Option<String>, description = "The pages around this one, where pages are asked for"),
+        ))),
+)]
 pub(super) async fn list(api: Data<Api>, request: HttpRequest) -> Result<HttpResponse, ApiError> {
     let caller = identify(&api, &request).await?;
     list::answer::<AuditEntry>(&api, &caller, &request).await
 }
 
 /// An entry of the audit trail.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = AuditEntry)]
 pub(in crate::http) struct AuditBody {
+    #[schema(format = Uuid)]
     id: String,
+    #[schema(format = DateTime)]
     date: String,
     /// Nothing for the command line of the host, as `account`.
+    #[schema(format = Uuid)]
     token: Option<String>,
+    #[schema(format = Uuid)]
     account: Option<String>,
+    #[schema(format = Uuid)]
     organization: String,
+    #[schema(schema_with = words::audit_action, required)]
     action: &'static str,
+    #[schema(format = Uuid)]
     resource_id: Option<String>,
+    #[schema(schema_with = words::audit_result, required)]
     result: &'static str,
+    #[schema(format = Uuid)]
     request_id: String,
 }
 

@@ -1,12 +1,12 @@
 //! URLs, and the handlers behind them.
 
-mod audit;
+pub(super) mod audit;
 mod data;
 pub(super) mod docs;
 mod health;
 mod snapshots;
 mod tasks;
-mod transfers;
+pub(super) mod transfers;
 mod volumes;
 
 use actix_web::{

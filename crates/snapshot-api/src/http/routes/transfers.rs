@@ -11,6 +11,7 @@ use snapshot_domain::{
     AuditAction, Error, OrganizationId, SnapshotId, Transfer, TransferSecret,
     use_case::{NewTransfer, OfferSnapshot, Tracked},
 };
+use utoipa::ToSchema;
 
 use super::{snapshot_id, transfer_id};
 use crate::http::{
@@ -20,33 +21,43 @@ use crate::http::{
     body::OneSnapshot,
     caller::identify,
     error::ApiError,
-    field::Fields,
+    field::{self, Fields},
     generation::Generation,
     json,
+    openapi::{parameters, requests},
 };
 
 /// How long an offer lasts that does not say so: a week.
 const DEFAULT_SECONDS: u32 = 7 * 24 * 60 * 60;
-const MOST_SECONDS: u32 = 30 * 24 * 60 * 60;
+pub(in crate::http) const MOST_SECONDS: u32 = 30 * 24 * 60 * 60;
 
 /// An offer of a snapshot.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Transfer)]
 struct TransferBody {
+    #[schema(format = Uuid)]
     id: String,
+    #[schema(format = Uuid)]
     snapshot_id: String,
     /// Who owns the snapshot.
+    #[schema(format = Uuid)]
     giver: String,
     /// The only one who may accept; nothing for whoever knows the secret.
+    #[schema(format = Uuid)]
     organization: Option<String>,
+    #[schema(format = DateTime)]
     creation_date: String,
+    #[schema(format = DateTime)]
     expiry_date: String,
+    /// What the other side needs to accept. It is told once.
+    #[schema(format = Uuid)]
     #[serde(skip_serializing_if = "Option::is_none")]
     secret: Option<String>,
 }
 
 /// `{"transfer": …}`
-#[derive(Debug, Serialize)]
-struct OneTransfer {
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct OneTransfer {
     transfer: TransferBody,
 }
 
@@ -66,6 +77,14 @@ impl OneTransfer {
     }
 }
 
+/// Offers a snapshot to an organization of another account.
+#[utoipa::path(
+    post, path = "/snapshots/{id}/transfer", operation_id = "offer_snapshot", tag = "transfers",
+    params(parameters::ById),
+    request_body = requests::NewTransfer,
+    responses((status = 201, description = "The offer, with its secret", body = OneTransfer,
+        headers(("Location" = String, description = "Its path")))),
+)]
 pub(super) async fn offer(api: Data<Api>, request: HttpRequest, payload: Payload) -> Result<HttpResponse, ApiError> {
     let caller = identify(&api, &request).await?;
     let id = snapshot_id(&request)?;
@@ -83,6 +102,12 @@ pub(super) async fn offer(api: Data<Api>, request: HttpRequest, payload: Payload
         .json(OneTransfer::new(&transfer, Some(&secret))))
 }
 
+/// Reads an offer.
+#[utoipa::path(
+    get, path = "/transfers/{id}", operation_id = "get_transfer", tag = "transfers",
+    params(parameters::ById),
+    responses((status = 200, description = "The offer, without its secret", body = OneTransfer)),
+)]
 pub(super) async fn get(api: Data<Api>, request: HttpRequest) -> Result<HttpResponse, ApiError> {
     let caller = identify(&api, &request).await?;
     let id = transfer_id(&request)?;
@@ -90,6 +115,12 @@ pub(super) async fn get(api: Data<Api>, request: HttpRequest) -> Result<HttpResp
     Ok(HttpResponse::Ok().json(OneTransfer::new(&transfer, None)))
 }
 
+/// Withdraws an offer.
+#[utoipa::path(
+    delete, path = "/transfers/{id}", operation_id = "withdraw_transfer", tag = "transfers",
+    params(parameters::ById),
+    responses((status = 204, description = "It is gone")),
+)]
 pub(super) async fn withdraw(api: Data<Api>, request: HttpRequest) -> Result<HttpResponse, ApiError> {
     let caller = identify(&api, &request).await?;
     let id = transfer_id(&request)?;
@@ -102,6 +133,13 @@ pub(super) async fn withdraw(api: Data<Api>, request: HttpRequest) -> Result<Htt
     Ok(HttpResponse::NoContent().finish())
 }
 
+/// Takes an offered snapshot over.
+#[utoipa::path(
+    post, path = "/transfers/{id}/accept", operation_id = "accept_transfer", tag = "transfers",
+    params(parameters::ById),
+    request_body = requests::Acceptance,
+    responses((status = 200, description = "The snapshot with its new owner", body = OneSnapshot)),
+)]
 pub(super) async fn accept(api: Data<Api>, request: HttpRequest, payload: Payload) -> Result<HttpResponse, ApiError> {
     let caller = identify(&api, &request).await?;
     let id = transfer_id(&request)?;
@@ -144,7 +182,7 @@ fn acceptance(mut fields: Fields, generation: &Generation) -> Result<(TransferSe
 }
 
 fn seconds(value: &Value) -> Result<u32, String> {
-    let seconds = value.as_u64().and_then(|seconds| u32::try_from(seconds).ok());
+    let seconds = field::whole_number(value).and_then(|seconds| u32::try_from(seconds).ok());
     seconds
         .filter(|seconds| (1..=MOST_SECONDS).contains(seconds))
         .ok_or_else(|| format!("must be a whole number from 1 to {MOST_SECONDS}"))

@@ -10,7 +10,7 @@ use actix_web::{
 use utoipa::OpenApi;
 use utoipa_swagger_ui::Config;
 
-use super::{data, health, snapshots, tasks, volumes};
+use super::{audit, data, health, snapshots, tasks, transfers, volumes};
 use crate::http::{
     error::ApiError,
     openapi::{BothGenerations, Failures, Links, OptionalBytes, Token},
@@ -52,6 +52,11 @@ static DESCRIPTION: LazyLock<Bytes> = LazyLock::new(|| {
         volumes::delete,
         data::of_volume,
         data::write_volume,
+        transfers::offer,
+        transfers::get,
+        transfers::withdraw,
+        transfers::accept,
+        audit::list,
         tasks::get,
         health::check,
         description,
@@ -60,6 +65,8 @@ static DESCRIPTION: LazyLock<Bytes> = LazyLock::new(|| {
     tags(
         (name = "snapshots", description = "Full copies of volumes"),
         (name = "volumes", description = "What is copied, and what copies are brought back to"),
+        (name = "transfers", description = "Giving snapshots to organizations of other accounts"),
+        (name = "audit", description = "Who did what"),
         (name = "tasks", description = "How far the work is"),
         (name = "service", description = "The service itself; no token is needed"),
     ),
@@ -129,6 +136,22 @@ fn vendored(name: &str) -> Option<Bytes> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_route_is_described() {
+        let routes = include_str!("../mod.rs");
+        let description = Description::openapi();
+
+        let undescribed: Vec<&str> = routes
+            .split("resource(\"")
+            .skip(1)
+            .filter_map(|rest| rest.split('"').next())
+            .filter(|path| !path.starts_with("/docs") && !description.paths.paths.contains_key(*path))
+            .collect();
+
+        assert_eq!(undescribed, Vec::<&str>::new());
+        assert!(routes.matches("resource(\"").count() > 10);
+    }
 
     #[test]
     fn the_committed_description_is_the_present_one() {
