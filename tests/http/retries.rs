@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use crate::{
     client::{Answer, Client, id_of},
     service::{Data, ORGANIZATION, Service, Setup, TOKEN},
+    transfers::assert_secret_is_nowhere,
 };
 
 fn keyed(client: &Client, path: &str, key: &str, body: &Value) -> Answer {
@@ -109,6 +110,78 @@ fn volumes_and_restores_are_made_once_too() {
     assert_eq!(files, 2);
 }
 
+/// A whole snapshot, and the path that offers it.
+fn to_offer(client: &Client) -> (String, String) {
+    let snapshot = id_of(&client.make_snapshot(&id_of(&client.make_volume(512)), "x"));
+    let path = format!("/snapshots/{snapshot}/transfer");
+    (snapshot, path)
+}
+
+#[test]
+fn offers_and_acceptances_are_made_once_too() {
+    let service = Service::start();
+    let client = service.client();
+    let (theirs, receiver) = service.other_tenant();
+    let (snapshot, path) = to_offer(&client);
+    let zoned = format!("/instance/v1/zones/a-1{path}");
+
+    let first = keyed(&client, &zoned, "offer", &json!({})).expect(201);
+    assert_same_answer(&first, &keyed(&client, &zoned, "offer", &json!({})));
+    keyed(&client, &zoned, "offer", &json!({"expires_in_seconds": 5})).expect(409);
+    assert!(
+        first
+            .header("location")
+            .starts_with("/instance/v1/zones/a-1/transfers/")
+    );
+
+    // The repetition tells the secret again, also after a restart, and did not replace the offer.
+    let service = service.restart();
+    let client = service.client();
+    let receiver = service.client_with(receiver.token());
+    let again = keyed(&client, &zoned, "offer", &json!({}));
+    assert_same_answer(&first, &again);
+    let transfer = again.json()["transfer"].clone();
+    let accept = format!("/transfers/{}/accept", id_of(&transfer));
+    let body = json!({"secret": transfer["secret"], "organization": theirs});
+    let wrong = json!({"secret": id_of(&transfer), "organization": theirs});
+
+    keyed(&receiver, &accept, "accept", &wrong).expect(404);
+    let accepted = keyed(&receiver, &accept, "accept", &body).expect(200);
+    assert_eq!(accepted.json()["snapshot"]["organization"], json!(theirs));
+    assert_same_answer(&accepted, &keyed(&receiver, &accept, "accept", &body));
+    keyed(&receiver, &accept, "accept", &wrong).expect(409);
+    keyed(&receiver, &accept, "another key", &body).expect(404);
+
+    let service = service.restart();
+    let (client, receiver) = (service.client(), service.client_with(receiver.token()));
+    receiver.delete(&format!("/snapshots/{snapshot}")).expect(204);
+    assert_same_answer(&accepted, &keyed(&receiver, &accept, "accept", &body));
+    assert_same_answer(&first, &keyed(&client, &zoned, "offer", &json!({})));
+    assert_secret_is_nowhere(&service, transfer["secret"].as_str().unwrap());
+}
+
+#[test]
+fn many_offers_and_acceptances_at_once_have_one_effect() {
+    let service = Service::start();
+    let (theirs, receiver) = service.other_tenant();
+    let (snapshot, path) = to_offer(&service.client());
+
+    let offers = at_once(&service.client(), &path, &json!({}));
+    let transfer = offers[0].json()["transfer"].clone();
+    let accept = format!("/transfers/{}/accept", id_of(&transfer));
+    let body = json!({"secret": transfer["secret"], "organization": theirs});
+    let acceptances = at_once(&receiver, &accept, &body);
+
+    for (answers, status) in [(&offers, 201), (&acceptances, 200)] {
+        for answer in answers {
+            assert_eq!((answer.status, answer.text()), (status, answers[0].text()));
+        }
+        let first = answers.iter().filter(|it| !it.has_header("idempotent-replayed"));
+        assert_eq!(first.count(), 1);
+    }
+    receiver.get(&format!("/snapshots/{snapshot}")).expect(200);
+}
+
 #[test]
 fn a_key_can_not_be_used_for_another_request() {
     let service = Service::start();
@@ -136,26 +209,30 @@ fn a_key_can_not_be_used_for_another_request() {
     assert_eq!(count(&client, "/volumes"), 1);
 }
 
-#[test]
-fn many_at_once_make_one_snapshot_and_all_are_told_of_it() {
+/// What many clients are answered that send the same under the same key at the same time.
+fn at_once(client: &Client, path: &str, body: &Value) -> Vec<Answer> {
     const AT_ONCE: usize = 16;
-    let service = Service::start();
-    let client = service.client();
-    let volume = id_of(&client.make_volume(512));
     let start = Barrier::new(AT_ONCE);
-
-    let answers: Vec<Answer> = thread::scope(|scope| {
+    thread::scope(|scope| {
         let callers: Vec<_> = (0..AT_ONCE)
             .map(|_| {
-                let (start, volume, client) = (&start, &volume, service.client());
-                scope.spawn(move || {
+                scope.spawn(|| {
                     start.wait();
-                    keyed(&client, "/snapshots", "k", &a_snapshot_of(volume, "x"))
+                    keyed(client, path, "k", body)
                 })
             })
             .collect();
         callers.into_iter().map(|caller| caller.join().unwrap()).collect()
-    });
+    })
+}
+
+#[test]
+fn many_at_once_make_one_snapshot_and_all_are_told_of_it() {
+    let service = Service::start();
+    let client = service.client();
+    let volume = id_of(&client.make_volume(512));
+
+    let answers = at_once(&client, "/snapshots", &a_snapshot_of(&volume, "x"));
 
     for answer in &answers {
         assert_eq!((answer.status, answer.text()), (200, answers[0].text()));

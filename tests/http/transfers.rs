@@ -157,7 +157,7 @@ fn an_offer_is_seen_by_its_two_sides_only_and_shows_its_secret_once() {
     assert_secret_is_nowhere(&service, transfer["secret"].as_str().unwrap());
 }
 
-fn assert_secret_is_nowhere(service: &Service, secret: &str) {
+pub(crate) fn assert_secret_is_nowhere(service: &Service, secret: &str) {
     let bytes = uuid::Uuid::parse_str(secret).unwrap().into_bytes();
     assert!(!service.log().contains(secret));
     let trail = service

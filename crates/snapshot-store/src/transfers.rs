@@ -5,8 +5,8 @@
 
 use diesel::prelude::*;
 use snapshot_domain::{
-    Error, OrganizationId, Resource, Result, Scope, Snapshot, SnapshotId, Transfer, TransferId, TransferSecretHash,
-    ports::TransferRepository,
+    Error, OrganizationId, Receipt, Resource, Result, Scope, Snapshot, SnapshotId, Transfer, TransferId,
+    TransferSecretHash, ports::TransferRepository,
 };
 
 use crate::{
@@ -14,6 +14,7 @@ use crate::{
     audit::Subject,
     columns::{self, id_column},
     failure::refused,
+    receipts::{self, ReceiptRow},
     schema::transfers,
     snapshots::{self, SnapshotRow},
 };
@@ -35,11 +36,13 @@ struct TransferRow {
 }
 
 impl TransferRepository for Store {
-    fn offer(&self, transfer: &Transfer) -> Result<()> {
+    fn offer(&self, transfer: &Transfer, receipt: Option<&Receipt>) -> Result<()> {
+        let receipt = receipt.map(ReceiptRow::from);
         let row = TransferRow::from(transfer);
         let (snapshot, giver) = (transfer.snapshot, transfer.giver);
         let subject = Subject::new(snapshot.as_uuid(), giver);
         self.write_about(&subject, move |connection| {
+            receipts::keep(connection, receipt.as_ref())?;
             snapshots::hold_owned(connection, snapshot, giver)?;
             let earlier = transfers::table.filter(transfers::snapshot_id.eq(&row.snapshot_id));
             diesel::delete(earlier).execute(connection)?;
@@ -64,7 +67,8 @@ impl TransferRepository for Store {
         row.ok_or(not_found(id))?.try_into()
     }
 
-    fn accept(&self, transfer: &Transfer, snapshot: &Snapshot) -> Result<()> {
+    fn accept(&self, transfer: &Transfer, snapshot: &Snapshot, receipt: Option<&Receipt>) -> Result<()> {
+        let receipt = receipt.map(ReceiptRow::from);
         let row = SnapshotRow::try_from(snapshot)?;
         let Transfer {
             id,
@@ -75,6 +79,7 @@ impl TransferRepository for Store {
         let quota = self.default_quota();
         let subject = Subject::new(offered.as_uuid(), snapshot.organization()).known_to(giver);
         self.write_about(&subject, move |connection| {
+            receipts::keep(connection, receipt.as_ref())?;
             snapshots::hold_owned(connection, offered, giver)
                 .map_err(|failure| failure.instead_of_not_found(not_found(id)))?;
             let ended = diesel::delete(transfers::table.find(id_column(id.as_uuid()))).execute(connection)?;

@@ -133,22 +133,16 @@ pub(super) async fn once(
 
     request.extensions_mut().insert(once.clone());
     let answered = next.call(request).await?.map_into_boxed_body();
-    if was_answered_before(&answered) {
-        // Another process was quicker, or this one was before its client came back.
-        let (request, _) = answered.into_parts();
-        let response = match recall(&once).await {
-            Ok(Some(answer)) => replayed(answer),
-            Ok(None) => {
-                return Ok(ServiceResponse::from_err(
-                    ApiError::from(DomainError::AnsweredBefore),
-                    request,
-                ));
-            }
-            Err(error) => return Ok(ServiceResponse::from_err(error, request)),
-        };
-        return Ok(ServiceResponse::new(request, response));
+    if !answered.status().is_success() {
+        // Another process may have been quicker, or this one before its client came back: then what is refused is to do
+        // again what is done.
+        return Ok(match recall(&once).await {
+            Ok(None) => answered,
+            Ok(Some(answer)) => answered.into_response(replayed(answer)),
+            Err(error) => ServiceResponse::from_err(error, answered.into_parts().0),
+        });
     }
-    if once.is_kept.load(Ordering::Acquire) || !answered.status().is_success() {
+    if once.is_kept.load(Ordering::Acquire) {
         return Ok(answered);
     }
     keep(once, answered).await
@@ -213,14 +207,6 @@ async fn keep(once: Once, answered: ServiceResponse<BoxBody>) -> Result<ServiceR
         );
     }
     Ok(ServiceResponse::new(request, head.set_body(BoxBody::new(body))))
-}
-
-fn was_answered_before(answered: &ServiceResponse<BoxBody>) -> bool {
-    let error = answered
-        .response()
-        .error()
-        .and_then(|error| error.as_error::<ApiError>());
-    matches!(error, Some(ApiError::Domain(DomainError::AnsweredBefore)))
 }
 
 fn replayed(answer: Answer) -> HttpResponse {

@@ -24,6 +24,10 @@ mod sizes;
 )]
 mod snapshots;
 mod tasks;
+#[cfg_attr(
+    feature = "mocks",
+    expect(clippy::ref_option_ref, reason = "mockall passes arguments on by reference")
+)]
 mod transfers;
 #[cfg_attr(
     feature = "mocks",

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::until_not_stale;
+use super::{ReceiptOf, until_not_stale};
 use crate::{
     Caller, Error, OrganizationId, Resource, Result, Right, Snapshot, SnapshotChanges, SnapshotId, Transfer,
     TransferId, TransferSecret,
@@ -61,6 +61,20 @@ impl TransferService {
     /// [`NotFound`](Error::NotFound) when there is none, or when it is somebody else's; [`Conflict`](Error::Conflict) unless
     /// it is `available`.
     pub fn offer(&self, caller: &Caller, command: OfferSnapshot) -> Result<NewTransfer> {
+        self.offer_once(caller, command, None)
+    }
+
+    /// As [`offer`](Self::offer), and keeps the request's receipt in the same transaction.
+    ///
+    /// # Errors
+    ///
+    /// Also [`AnsweredBefore`](Error::AnsweredBefore) when there is such a receipt already.
+    pub fn offer_once(
+        &self,
+        caller: &Caller,
+        command: OfferSnapshot,
+        receipt: Option<ReceiptOf<'_, NewTransfer>>,
+    ) -> Result<NewTransfer> {
         let permit = caller.may(Right::Change)?;
         let snapshot = self.snapshots.find(&permit.scope(), command.snapshot)?;
         snapshot.readable()?;
@@ -76,8 +90,10 @@ impl TransferService {
             expires_at: now.plus_millis(command.lasts_ms),
             wrong_secrets: 0,
         };
-        self.transfers.offer(&transfer)?;
-        Ok(NewTransfer { transfer, secret })
+        let made = NewTransfer { transfer, secret };
+        let receipt = receipt.map(|of| of(&made));
+        self.transfers.offer(&made.transfer, receipt.as_ref())?;
+        Ok(made)
     }
 
     /// An offer that one of the caller's organizations made, or that names one of them.
@@ -108,6 +124,22 @@ impl TransferService {
         secret: &TransferSecret,
         organization: OrganizationId,
     ) -> Result<Snapshot> {
+        self.accept_once(caller, id, secret, organization, None)
+    }
+
+    /// As [`accept`](Self::accept), and keeps the request's receipt in the same transaction.
+    ///
+    /// # Errors
+    ///
+    /// Also [`AnsweredBefore`](Error::AnsweredBefore) when there is such a receipt already.
+    pub fn accept_once(
+        &self,
+        caller: &Caller,
+        id: TransferId,
+        secret: &TransferSecret,
+        organization: OrganizationId,
+        receipt: Option<ReceiptOf<'_, Snapshot>>,
+    ) -> Result<Snapshot> {
         caller.may(Right::Change)?.act_for(organization)?;
         until_not_stale(|| {
             let transfer = self.open(id)?;
@@ -131,7 +163,8 @@ impl TransferService {
                     reason: "the organization owns the snapshot already",
                 });
             }
-            self.transfers.accept(&transfer, &snapshot)?;
+            let receipt = receipt.map(|of| of(&snapshot));
+            self.transfers.accept(&transfer, &snapshot, receipt.as_ref())?;
             Ok(snapshot)
         })
     }

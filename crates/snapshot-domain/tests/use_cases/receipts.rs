@@ -5,7 +5,7 @@ use std::sync::Arc;
 use snapshot_domain::{
     Error, IdempotencyKey, KeyedRequest, Snapshot, VolumeId,
     testing::{MockReceiptRepository, SequentialIds, a_caller_of, a_request},
-    use_case::{Begun, ReceiptService},
+    use_case::{Begun, NewTransfer, OfferSnapshot, ReceiptService},
 };
 
 use crate::story::{Story, new_restore, new_snapshot, new_volume};
@@ -139,6 +139,44 @@ fn a_snapshot_is_restored_once_under_one_key() {
 
     assert!(matches!(second, Err(Error::AnsweredBefore)), "{second:?}");
     assert_eq!(story.unfinished_tasks().len(), 1);
+}
+
+#[test]
+fn a_snapshot_is_offered_and_accepted_once_under_one_key_each() {
+    let story = Story::new();
+    let receipts = receipts(&story);
+    let snapshot = story.available(&story.volume());
+    let transfers = &story.services.transfers;
+    let offering = request(&story, "{}");
+    let offer = || {
+        let receipt = |made: &NewTransfer| receipts.receipt(&offering, made.secret.expose());
+        let command = OfferSnapshot {
+            snapshot: snapshot.id(),
+            receiver: None,
+            lasts_ms: 1000,
+        };
+        transfers.offer_once(&story.owner, command, Some(&receipt))
+    };
+
+    let made = offer().unwrap();
+    let again = offer();
+
+    assert!(matches!(again, Err(Error::AnsweredBefore)), "{again:?}");
+    assert_eq!(receipts.recall(&offering).unwrap(), Some(made.secret.expose()));
+
+    let accepting = ReceiptService::request(&story.stranger, &key("k"), &[b"/transfers"]);
+    let receipt = |snapshot: &Snapshot| receipts.receipt(&accepting, snapshot.id().to_string());
+    let receiver = story.stranger.organizations[0];
+    let accepted = transfers.accept_once(
+        &story.stranger,
+        made.transfer.id,
+        &made.secret,
+        receiver,
+        Some(&receipt),
+    );
+
+    assert_eq!(accepted.unwrap(), story.stored_snapshot(&snapshot));
+    assert_eq!(receipts.recall(&accepting).unwrap(), Some(snapshot.id().to_string()));
 }
 
 #[test]

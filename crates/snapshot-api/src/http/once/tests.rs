@@ -71,10 +71,22 @@ fn api() -> Data<Api> {
     })
 }
 
-/// Counts how often it is called; refuses a body of `"no"`, fails at one of `"broken"`.
-async fn count(calls: Data<AtomicUsize>, body: String) -> Result<HttpResponse, ApiError> {
+/// Counts how often it is called; refuses a body of `"no"`, fails at one of `"broken"`, and is late with one of `"late"`:
+/// somebody else has done just before what it refuses to do.
+async fn count(request: HttpRequest, calls: Data<AtomicUsize>, body: String) -> Result<HttpResponse, ApiError> {
     let call = calls.fetch_add(1, Ordering::SeqCst) + 1;
     match body.as_str() {
+        "\"late\"" => {
+            let once = of(&request).unwrap();
+            let answer = Answer {
+                status: 200,
+                location: None,
+                etag: None,
+                body: "somebody's answer".to_owned(),
+            };
+            once.receipts.keep(&once.receipt(&answer)).unwrap();
+            Err(ApiError::BadRequest("too late".to_owned()))
+        }
         "\"no\"" => Err(ApiError::BadRequest("no".to_owned())),
         "\"broken\"" => Err(ApiError::Panicked),
         _ => Ok(HttpResponse::Created()
@@ -158,6 +170,15 @@ fn what_was_refused_or_failed_is_not_remembered() {
         (second.0, second.1.as_deref(), calls),
         (StatusCode::CREATED, Some("/things/2"), 2)
     );
+}
+
+#[test]
+fn who_is_refused_because_it_was_just_done_is_answered_like_who_did_it() {
+    let ([first, second], calls) = twice(["\"late\"", "\"late\""], false);
+
+    assert_eq!(calls, 1);
+    assert_eq!((first.0, first.2.as_ref()), (StatusCode::OK, &b"somebody's answer"[..]));
+    assert_eq!((second.0, second.2), (first.0, first.2));
 }
 
 #[test]

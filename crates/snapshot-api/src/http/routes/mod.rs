@@ -65,13 +65,13 @@ fn both_generations(config: &mut ServiceConfig) {
                 .route(read().to(data::of_volume))
                 .route(web::put().to(data::write_volume)),
         )
-        .service(resource("/snapshots/{id}/transfer", "POST").route(web::post().to(transfers::offer)))
+        .service(resource("/snapshots/{id}/transfer", "POST").route(post(transfers::offer)))
         .service(
             resource("/transfers/{id}", "GET, HEAD, DELETE")
                 .route(read().to(transfers::get))
                 .route(web::delete().to(transfers::withdraw)),
         )
-        .service(resource("/transfers/{id}/accept", "POST").route(web::post().to(transfers::accept)))
+        .service(resource("/transfers/{id}/accept", "POST").route(post(transfers::accept)))
         .service(resource("/audit", "GET, HEAD").route(read().to(audit::list)))
         .service(resource("/tasks/{id}", "GET, HEAD").route(read().to(tasks::get)));
 }

@@ -2,13 +2,12 @@
 
 use actix_web::{
     HttpRequest, HttpResponse,
-    http::header::LOCATION,
     web::{Data, Payload},
 };
 use serde::Serialize;
 use serde_json::Value;
 use snapshot_domain::{
-    AuditAction, Error, OrganizationId, SnapshotId, Transfer, TransferSecret,
+    AuditAction, Error, OrganizationId, Snapshot, SnapshotId, Transfer, TransferSecret,
     use_case::{NewTransfer, OfferSnapshot, Tracked},
 };
 use utoipa::ToSchema;
@@ -16,6 +15,7 @@ use utoipa::ToSchema;
 use super::{snapshot_id, transfer_id};
 use crate::http::{
     Api,
+    answer::Answer,
     audited::deed_on,
     blocking::{on_pool, read_rows},
     body::OneSnapshot,
@@ -23,8 +23,9 @@ use crate::http::{
     error::ApiError,
     field::{self, Fields},
     generation::Generation,
-    json,
+    json, once,
     openapi::{parameters, requests},
+    shown,
 };
 
 /// How long an offer lasts that does not say so: a week.
@@ -49,7 +50,7 @@ struct TransferBody {
     creation_date: String,
     #[schema(format = DateTime)]
     expiry_date: String,
-    /// What the other side needs to accept. It is told once.
+    /// What the other side needs to accept. It is told once, and again to a repetition under the same key.
     #[schema(format = Uuid)]
     #[serde(skip_serializing_if = "Option::is_none")]
     secret: Option<String>,
@@ -80,7 +81,7 @@ impl OneTransfer {
 /// Offers a snapshot to an organization of another account.
 #[utoipa::path(
     post, path = "/snapshots/{id}/transfer", operation_id = "offer_snapshot", tag = "transfers",
-    params(parameters::ById),
+    params(parameters::ById, parameters::Once),
     request_body = requests::NewTransfer,
     responses((status = 201, description = "The offer, with its secret", body = OneTransfer,
         headers(("Location" = String, description = "Its path")))),
@@ -91,15 +92,28 @@ pub(super) async fn offer(api: Data<Api>, request: HttpRequest, payload: Payload
     let generation = Generation::of(&api, &request);
     let command = offered(json::object(&api, &request, payload).await?, &generation, id)?;
     let deed = deed_on(&request, AuditAction::SnapshotOffer, id.as_uuid());
+    let once = once::of(&request);
     let made = on_pool(move || {
-        let offer = || api.offers.offer(&caller, command);
-        api.audit.act(&caller, deed, offer)
+        let answer = |made: &_| offer_answer(made, &generation);
+        let offer = || match once {
+            None => api.offers.offer(&caller, command),
+            Some(once) => {
+                let receipt = |made: &_| once.receipt(&answer(made));
+                api.offers.offer_once(&caller, command, Some(&receipt))
+            }
+        };
+        Ok::<_, Error>(answer(&api.audit.act(&caller, deed, offer)?))
     });
-    let NewTransfer { transfer, secret } = made.await?;
-    let location = generation.path(&format!("/transfers/{}", transfer.id));
-    Ok(HttpResponse::Created()
-        .insert_header((LOCATION, location))
-        .json(OneTransfer::new(&transfer, Some(&secret))))
+    Ok(made.await?.respond())
+}
+
+fn offer_answer(NewTransfer { transfer, secret }: &NewTransfer, generation: &Generation) -> Answer {
+    Answer {
+        status: 201,
+        location: Some(generation.path(&format!("/transfers/{}", transfer.id))),
+        etag: None,
+        body: shown::json(&OneTransfer::new(transfer, Some(secret))),
+    }
 }
 
 /// Reads an offer.
@@ -136,7 +150,7 @@ pub(super) async fn withdraw(api: Data<Api>, request: HttpRequest) -> Result<Htt
 /// Takes an offered snapshot over.
 #[utoipa::path(
     post, path = "/transfers/{id}/accept", operation_id = "accept_transfer", tag = "transfers",
-    params(parameters::ById),
+    params(parameters::ById, parameters::Once),
     request_body = requests::Acceptance,
     responses((status = 200, description = "The snapshot with its new owner", body = OneSnapshot)),
 )]
@@ -146,20 +160,36 @@ pub(super) async fn accept(api: Data<Api>, request: HttpRequest, payload: Payloa
     let generation = Generation::of(&api, &request);
     let (secret, organization) = acceptance(json::object(&api, &request, payload).await?, &generation)?;
     let deed = deed_on(&request, AuditAction::TransferAccept, id.as_uuid());
+    let once = once::of(&request);
     let accepted = on_pool(move || {
-        let accept = || api.offers.accept(&caller, id, &secret, organization);
+        let answer = |accepted: &_| acceptance_answer(accepted, &generation);
+        let accept = || match once {
+            None => api.offers.accept(&caller, id, &secret, organization),
+            Some(once) => {
+                let receipt = |accepted: &_| once.receipt(&answer(accepted));
+                let offers = &api.offers;
+                offers.accept_once(&caller, id, &secret, organization, Some(&receipt))
+            }
+        };
         let accepted = api.audit.act(&caller, deed, accept)?;
         api.changes.tell(accepted.id().as_uuid());
-        Ok::<_, Error>(accepted)
+        Ok::<_, Error>(answer(&accepted))
     });
-    let item = accepted.await?;
+    Ok(accepted.await?.respond())
+}
+
+fn acceptance_answer(accepted: &Snapshot, generation: &Generation) -> Answer {
     let accepted = Tracked {
-        item,
+        item: accepted.clone(),
         progress: None,
         exclusive_bytes: None,
     };
-    let body = OneSnapshot::new(&accepted, generation.zone());
-    Ok(HttpResponse::Ok().json(body))
+    Answer {
+        status: 200,
+        location: None,
+        etag: None,
+        body: shown::json(&OneSnapshot::new(&accepted, generation.zone())),
+    }
 }
 
 fn offered(mut fields: Fields, generation: &Generation, snapshot: SnapshotId) -> Result<OfferSnapshot, ApiError> {

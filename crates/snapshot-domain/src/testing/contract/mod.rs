@@ -195,6 +195,8 @@ macro_rules! repository_contract {
                     refuses_an_offer_of_what_is_not_the_givers,
                     puts_an_offer_in_place_of_an_earlier_one,
                     gives_an_accepted_snapshot_to_its_new_owner,
+                    keeps_a_receipt_together_with_the_offer_it_tells_of,
+                    keeps_a_receipt_together_with_the_acceptance_it_tells_of,
                     lets_only_one_of_many_racing_acceptances_win,
                     keeps_an_offer_that_is_accepted_beyond_the_quota,
                     does_not_accept_over_a_rename,

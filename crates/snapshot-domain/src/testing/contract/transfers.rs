@@ -7,14 +7,14 @@ use super::{
 use crate::{
     Error, Limit, OrganizationId, OwnQuota, Resource, Scope, Snapshot, SnapshotChanges, Task, Transfer, Work,
     ports::{AuditQuery, Slice},
-    testing::{a_snapshot, a_task, a_transfer, an_audit_entry, an_organization_id, moment, name},
+    testing::{a_receipt, a_snapshot, a_task, a_transfer, an_audit_entry, an_organization_id, moment, name},
 };
 
 /// A snapshot of the first organization, and an offer of it.
 fn offered(ports: &dyn Ports, world: &World<'_>) -> (Snapshot, Transfer) {
     let snapshot = world.available(&world.volume(), a_snapshot(world.organization));
     let transfer = a_transfer(&snapshot);
-    ports.transfers().offer(&transfer).unwrap();
+    ports.transfers().offer(&transfer, None).unwrap();
     (snapshot, transfer)
 }
 
@@ -55,7 +55,7 @@ pub fn keeps_an_offer_as_it_was_made(ports: &dyn Ports) {
             ..a_transfer(&snapshot)
         };
 
-        ports.transfers().offer(&transfer).unwrap();
+        ports.transfers().offer(&transfer, None).unwrap();
 
         assert_eq!(ports.transfers().transfer(transfer.id).unwrap(), transfer);
     }
@@ -72,7 +72,7 @@ pub fn refuses_an_offer_of_what_is_not_the_givers(ports: &dyn Ports) {
     let never_there = a_transfer(&a_snapshot(world.organization).available().build());
 
     for transfer in [not_theirs, never_there] {
-        let refused = ports.transfers().offer(&transfer);
+        let refused = ports.transfers().offer(&transfer, None);
 
         assert_not_found(refused, Resource::Snapshot, transfer.snapshot.as_uuid());
         assert_gone(ports, &transfer);
@@ -86,7 +86,7 @@ pub fn puts_an_offer_in_place_of_an_earlier_one(ports: &dyn Ports) {
     let (_, others) = offered(ports, &world);
     let second = a_transfer(&snapshot);
 
-    ports.transfers().offer(&second).unwrap();
+    ports.transfers().offer(&second, None).unwrap();
 
     assert_gone(ports, &first);
     assert_eq!(ports.transfers().transfer(second.id).unwrap(), second);
@@ -100,15 +100,57 @@ pub fn gives_an_accepted_snapshot_to_its_new_owner(ports: &dyn Ports) {
     let (snapshot, transfer) = offered(ports, &world);
     let given = given(&snapshot, receiver);
 
-    ports.transfers().accept(&transfer, &given).unwrap();
+    ports.transfers().accept(&transfer, &given, None).unwrap();
 
     assert_eq!(ports.snapshots().get(snapshot.id()).unwrap(), given);
     assert_eq!(given.domain(), world.organization);
     assert_gone(ports, &transfer);
     let used = |organization| ports.quotas().quota(organization).unwrap().used.snapshots;
     assert_eq!((used(world.organization), used(receiver)), (0, 1));
-    let again = ports.transfers().accept(&transfer, &given);
+    let again = ports.transfers().accept(&transfer, &given, None);
     assert_not_found(again, Resource::Transfer, transfer.id.as_uuid());
+}
+
+/// A crash can't part an offer from the answer that tells its secret: both are there, or neither.
+pub fn keeps_a_receipt_together_with_the_offer_it_tells_of(ports: &dyn Ports) {
+    let world = World::new(ports);
+    let snapshot = world.available(&world.volume(), a_snapshot(world.organization));
+    let (first, second) = (a_transfer(&snapshot), a_transfer(&snapshot));
+    let receipt = a_receipt(7);
+    let kept = || ports.receipts().find(receipt.id, receipt.kept_at).unwrap();
+    let never_there = a_transfer(&a_snapshot(world.organization).available().build());
+    let refused = ports.transfers().offer(&never_there, Some(&receipt));
+    assert_not_found(refused, Resource::Snapshot, never_there.snapshot.as_uuid());
+    assert_eq!(kept(), None);
+
+    ports.transfers().offer(&first, Some(&receipt)).unwrap();
+    let again = ports.transfers().offer(&second, Some(&receipt));
+
+    assert!(matches!(again, Err(Error::AnsweredBefore)), "{again:?}");
+    assert_eq!(kept(), Some(receipt.clone()));
+    assert_eq!(ports.transfers().transfer(first.id).unwrap(), first);
+    assert_gone(ports, &second);
+}
+
+/// The same for an acceptance. One that is refused leaves no receipt: it may be sent again.
+pub fn keeps_a_receipt_together_with_the_acceptance_it_tells_of(ports: &dyn Ports) {
+    let world = World::new(ports);
+    let receiver = world.another_organization();
+    let (snapshot, transfer) = offered(ports, &world);
+    let given = given(&snapshot, receiver);
+    let receipt = a_receipt(7);
+    let kept = || ports.receipts().find(receipt.id, receipt.kept_at).unwrap();
+    let never_there = a_transfer(&snapshot);
+    let refused = ports.transfers().accept(&never_there, &given, Some(&receipt));
+    assert_not_found(refused, Resource::Transfer, never_there.id.as_uuid());
+    assert_eq!(kept(), None);
+
+    ports.transfers().accept(&transfer, &given, Some(&receipt)).unwrap();
+    let again = ports.transfers().accept(&transfer, &given, Some(&receipt));
+
+    assert!(matches!(again, Err(Error::AnsweredBefore)), "{again:?}");
+    assert_eq!(kept(), Some(receipt.clone()));
+    assert_eq!(ports.snapshots().get(snapshot.id()).unwrap(), given);
 }
 
 /// All of them know the secret, and one gets the snapshot.
@@ -118,7 +160,9 @@ pub fn lets_only_one_of_many_racing_acceptances_win(ports: &dyn Ports) {
     let receivers: Vec<_> = (0..8).map(|_| world.another_organization()).collect();
 
     let outcomes = race(8, |n| {
-        ports.transfers().accept(&transfer, &given(&snapshot, receivers[n]))
+        ports
+            .transfers()
+            .accept(&transfer, &given(&snapshot, receivers[n]), None)
     });
 
     let won: Vec<_> = (0..8).filter(|n| outcomes[*n].is_ok()).collect();
@@ -143,7 +187,7 @@ pub fn keeps_an_offer_that_is_accepted_beyond_the_quota(ports: &dyn Ports) {
     };
     ports.quotas().set_quota(receiver, &quota).unwrap();
 
-    let refused = ports.transfers().accept(&transfer, &given(&snapshot, receiver));
+    let refused = ports.transfers().accept(&transfer, &given(&snapshot, receiver), None);
 
     assert!(matches!(refused, Err(Error::QuotaExceeded { .. })), "{refused:?}");
     assert_eq!(ports.snapshots().get(snapshot.id()).unwrap(), snapshot);
@@ -163,11 +207,14 @@ pub fn does_not_accept_over_a_rename(ports: &dyn Ports) {
     assert!(renamed.update(changes, moment(25)));
     ports.snapshots().update(&renamed).unwrap();
 
-    let refused = ports.transfers().accept(&transfer, &given(&snapshot, receiver));
+    let refused = ports.transfers().accept(&transfer, &given(&snapshot, receiver), None);
 
     assert_stale(refused);
     assert_eq!(ports.transfers().transfer(transfer.id).unwrap(), transfer);
-    ports.transfers().accept(&transfer, &given(&renamed, receiver)).unwrap();
+    ports
+        .transfers()
+        .accept(&transfer, &given(&renamed, receiver), None)
+        .unwrap();
 }
 
 /// Each one, also of several at once.
@@ -193,7 +240,7 @@ pub fn lets_only_the_giver_withdraw_an_offer(ports: &dyn Ports) {
         receiver: Some(receiver),
         ..a_transfer(&snapshot)
     };
-    ports.transfers().offer(&transfer).unwrap();
+    ports.transfers().offer(&transfer, None).unwrap();
 
     let refused = ports.transfers().withdraw(&Scope::new(vec![receiver]), transfer.id);
 
@@ -236,7 +283,7 @@ pub fn lets_either_the_acceptance_or_the_deletion_win(ports: &dyn Ports) {
 
         let outcomes = race(2, |n| {
             if n == 0 {
-                ports.transfers().accept(&transfer, &given(&snapshot, receiver))
+                ports.transfers().accept(&transfer, &given(&snapshot, receiver), None)
             } else {
                 ports.snapshots().delete(&snapshot, &removal(&snapshot))
             }
@@ -257,7 +304,7 @@ pub fn tells_both_sides_of_an_acceptance(ports: &dyn Ports) {
     let entry = an_audit_entry(receiver);
 
     let accepted = ports.audit().during(&entry, &mut || {
-        ports.transfers().accept(&transfer, &given(&snapshot, receiver))
+        ports.transfers().accept(&transfer, &given(&snapshot, receiver), None)
     });
 
     accepted.unwrap();

@@ -1,9 +1,12 @@
 use super::{InMemoryStore, Tables};
-use crate::{Error, Resource, Result, Scope, Snapshot, SnapshotId, Transfer, TransferId, ports::TransferRepository};
+use crate::{
+    Error, Receipt, Resource, Result, Scope, Snapshot, SnapshotId, Transfer, TransferId, ports::TransferRepository,
+};
 
 impl TransferRepository for InMemoryStore {
-    fn offer(&self, transfer: &Transfer) -> Result<()> {
+    fn offer(&self, transfer: &Transfer, receipt: Option<&Receipt>) -> Result<()> {
         let mut tables = self.lock();
+        tables.check_receipt_is_new(receipt)?;
         let offered = tables.snapshots.get(&transfer.snapshot);
         if offered.is_none_or(|snapshot| snapshot.organization() != transfer.giver) {
             return Err(Error::NotFound {
@@ -14,6 +17,7 @@ impl TransferRepository for InMemoryStore {
         tables.end_offers_of(transfer.snapshot);
         tables.transfers.insert(transfer.id, *transfer);
         tables.note(transfer.snapshot.as_uuid(), transfer.giver);
+        tables.add_receipt(receipt);
         Ok(())
     }
 
@@ -21,13 +25,15 @@ impl TransferRepository for InMemoryStore {
         self.lock().transfers.get(&id).copied().ok_or(not_found(id))
     }
 
-    fn accept(&self, transfer: &Transfer, snapshot: &Snapshot) -> Result<()> {
+    fn accept(&self, transfer: &Transfer, snapshot: &Snapshot, receipt: Option<&Receipt>) -> Result<()> {
         let mut tables = self.lock();
+        tables.check_receipt_is_new(receipt)?;
         if !tables.transfers.contains_key(&transfer.id) {
             return Err(not_found(transfer.id));
         }
         tables.change_snapshot(snapshot)?;
         tables.note_for_both(snapshot.id().as_uuid(), snapshot.organization(), transfer.giver);
+        tables.add_receipt(receipt);
         Ok(())
     }
 
