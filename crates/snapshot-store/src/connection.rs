@@ -15,6 +15,7 @@ use thiserror::Error;
 use crate::{
     address::{PostgresAddress, SqliteAddress},
     failure::Outcome,
+    kept::Command,
 };
 
 /// A connection to one of the databases. Diesel derives what lets one query be written for both.
@@ -122,9 +123,20 @@ impl AnyConnection {
         result
     }
 
-    /// Begins a savepoint within a transaction.
-    pub(crate) fn begin_savepoint(&mut self) -> QueryResult<()> {
-        <Self as TransactionManager<Self>>::begin_transaction(self)
+    /// Begins a part of a transaction that can be undone alone. Such parts follow each other, and do not lie in each other.
+    pub(crate) fn begin_part(&mut self) -> QueryResult<()> {
+        Command("SAVEPOINT part").execute(self).map(drop)
+    }
+
+    /// Keeps what was done since the part began, for the transaction to commit.
+    pub(crate) fn keep_part(&mut self) -> QueryResult<()> {
+        Command("RELEASE part").execute(self).map(drop)
+    }
+
+    /// Undoes what was done since the part began.
+    pub(crate) fn undo_part(&mut self) -> QueryResult<()> {
+        Command("ROLLBACK TO part").execute(self)?;
+        self.keep_part()
     }
 
     /// Keeps what was done since the last begin.
@@ -152,7 +164,8 @@ fn set_up_sqlite(connection: &mut SqliteConnection, role: Role, lock_timeout: Du
     ))?;
     match role {
         Role::Reader => connection.batch_execute("PRAGMA query_only = ON"),
-        Role::Writer => Ok(()),
+        // A part of a transaction that may be undone alone copies each page before it changes it: into memory, not into a file.
+        Role::Writer => connection.batch_execute("PRAGMA temp_store = MEMORY"),
     }
 }
 

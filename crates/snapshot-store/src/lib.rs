@@ -50,6 +50,7 @@ mod checks;
 mod columns;
 mod connection;
 mod failure;
+mod kept;
 mod list;
 mod maintenance;
 mod migrate;

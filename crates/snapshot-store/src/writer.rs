@@ -187,12 +187,12 @@ impl Batches {
         connection.begin_write()?;
         let mut next = batch.first_mut();
         while let Some(job) = next {
-            connection.begin_savepoint()?;
+            connection.begin_part()?;
             match job.run(connection) {
-                Verdict::Keep => connection.commit()?,
+                Verdict::Keep => connection.keep_part()?,
                 // This fails when SQLite gave up the whole transaction, as it may when the disk is full.
                 Verdict::Undo(why) => connection
-                    .roll_back()
+                    .undo_part()
                     .map_err(|error| why.unwrap_or_else(|| error.into()))?,
             }
             next = None;

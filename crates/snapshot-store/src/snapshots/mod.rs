@@ -21,6 +21,7 @@ use crate::{
     columns::{self, id_column, number_column},
     connection::{AnyConnection, MultiBackend},
     failure::{Failure, Outcome, refused},
+    kept::Kept,
     quotas,
     receipts::{self, ReceiptRow},
     schema::snapshots,
@@ -144,9 +145,7 @@ impl SnapshotRepository for Store {
 /// The update changes nothing, but takes the row's lock on either database, and tells whether there is a row.
 pub(crate) fn hold(connection: &mut AnyConnection, id: SnapshotId) -> Outcome<()> {
     let row = snapshots::table.filter(snapshots::id.eq(id_column(id.as_uuid())));
-    let held = diesel::update(row)
-        .set(snapshots::revision.eq(snapshots::revision))
-        .execute(connection)?;
+    let held = Kept(diesel::update(row).set(snapshots::revision.eq(snapshots::revision))).execute(connection)?;
     if held == 1 {
         Ok(())
     } else {
@@ -159,9 +158,7 @@ pub(crate) fn hold_owned(connection: &mut AnyConnection, id: SnapshotId, owner: 
     let row = snapshots::table
         .filter(snapshots::id.eq(id_column(id.as_uuid())))
         .filter(snapshots::organization_id.eq(id_column(owner.as_uuid())));
-    let held = diesel::update(row)
-        .set(snapshots::revision.eq(snapshots::revision))
-        .execute(connection)?;
+    let held = Kept(diesel::update(row).set(snapshots::revision.eq(snapshots::revision))).execute(connection)?;
     if held == 1 {
         Ok(())
     } else {
@@ -197,8 +194,7 @@ fn replace(connection: &mut AnyConnection, row: &SnapshotRow) -> Outcome<()> {
     let previous = snapshots::table
         .filter(snapshots::id.eq(&row.id))
         .filter(snapshots::revision.eq(row.revision - 1));
-    let replaced = diesel::update(previous)
-        .set(row)
+    let replaced = Kept(diesel::update(previous).set(row))
         .execute(connection)
         .map_err(|error| refused(error, Resource::Snapshot, &row.id, &row.organization_id))?;
     if replaced == 1 {

@@ -17,6 +17,7 @@ use crate::{
     columns::{self, id_column},
     connection::{AnyConnection, MultiBackend},
     failure::{Failure, Outcome, refused},
+    kept::Kept,
     quotas,
     receipts::{self, ReceiptRow},
     schema::volumes,
@@ -144,16 +145,13 @@ pub(crate) fn begin_copy(connection: &mut AnyConnection, id: &[u8], revision: i6
         .filter(volumes::id.eq(id))
         .filter(volumes::revision.eq(revision))
         .filter(volumes::state.eq(state::AVAILABLE));
-    let counted = diesel::update(present)
-        .set(volumes::copies.eq(volumes::copies + 1))
-        .execute(connection)?;
+    let counted = Kept(diesel::update(present).set(volumes::copies.eq(volumes::copies + 1))).execute(connection)?;
     if counted == 1 { Ok(()) } else { Err(stale().into()) }
 }
 
 /// Counts one copy of a volume less; a volume that is gone is not counted any more. The table refuses a count below 0.
 pub(crate) fn end_copy(connection: &mut AnyConnection, id: &[u8]) -> Outcome<()> {
-    diesel::update(volumes::table.filter(volumes::id.eq(id)))
-        .set(volumes::copies.eq(volumes::copies - 1))
+    Kept(diesel::update(volumes::table.filter(volumes::id.eq(id))).set(volumes::copies.eq(volumes::copies - 1)))
         .execute(connection)?;
     Ok(())
 }
@@ -172,8 +170,7 @@ fn replace(connection: &mut AnyConnection, row: &VolumeRow) -> Outcome<()> {
         .filter(volumes::id.eq(&row.id))
         .filter(volumes::revision.eq(row.revision - 1))
         .filter(volumes::copies.eq(row.copies));
-    let replaced = diesel::update(previous)
-        .set(row)
+    let replaced = Kept(diesel::update(previous).set(row))
         .execute(connection)
         .map_err(|error| refused(error, Resource::Volume, &row.id, &row.organization_id))?;
     if replaced == 1 {
