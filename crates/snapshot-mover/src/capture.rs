@@ -5,11 +5,9 @@ use std::{
     thread,
 };
 
-use snapshot_vault::{ChunkSize, CopySession, PageWriter};
+use snapshot_vault::{AlignedBuffer, ChunkSize, CopySession, PageWriter};
 
-use crate::{
-    aligned::AlignedBuffer, error::MoveError, priority::let_others_go_first, source::FrozenSource, watch::Watch,
-};
+use crate::{error::MoveError, priority::let_others_go_first, source::FrozenSource, watch::Watch};
 
 /// Bytes read at once, unless a chunk is larger.
 const READ_BYTES: u64 = 1 << 20;

@@ -13,7 +13,6 @@
 //! look up, compress, seal, append to a pack of its own. No stages, no queues: nobody waits for anybody, and the memory is
 //! what the workers' buffers take, whatever the volume's size.
 
-mod aligned;
 mod archive;
 mod capture;
 mod catalog;

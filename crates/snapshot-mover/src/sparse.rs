@@ -9,8 +9,7 @@ use std::{
 };
 
 use rustix::{fs::OFlags, io::Errno};
-
-use crate::aligned::{ALIGNMENT, AlignedBuffer};
+use snapshot_vault::{ALIGNMENT, AlignedBuffer};
 
 /// Bytes written at once. Direct writes of this size measured best: 1 MiB took twice as long.
 const RUN_BYTES: usize = 4 << 20;
@@ -144,7 +143,7 @@ impl Runs {
                 self.start = offset;
             }
             let taken = bytes.len().min(RUN_BYTES - self.len);
-            self.buffer.as_mut()[self.len..self.len + taken].copy_from_slice(&bytes[..taken]);
+            self.buffer.as_mut_slice()[self.len..self.len + taken].copy_from_slice(&bytes[..taken]);
             self.len += taken;
             offset += taken as u64;
             bytes = &bytes[taken..];

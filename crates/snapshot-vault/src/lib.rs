@@ -52,6 +52,7 @@ mod hex;
 mod id;
 mod index;
 mod key;
+mod memory;
 mod pack;
 mod read;
 mod reconcile;
@@ -75,6 +76,7 @@ pub use id::{ChunkSize, CollectionId, DomainId, InvalidChunkSize, ManifestId, Pa
 pub use index::redb::RedbIndex;
 pub use index::{ChunkIndex, IndexEntry, IndexError, Location};
 pub use key::{InvalidMasterKey, MasterKey};
+pub use memory::{ALIGNMENT, AlignedBuffer};
 pub use read::{Lost, ReadBuffers, StoredCopy, Verifier};
 pub use reconcile::{DamagedPack, Reconciliation};
 pub use vault::{Vault, VaultOptions};

@@ -13,9 +13,9 @@ use rustix::{
     io::Errno,
 };
 use snapshot_domain::VolumeSize;
+use snapshot_vault::AlignedBuffer;
 
 use super::{FrozenSource, SourceError, VolumeSource};
-use crate::aligned::AlignedBuffer;
 
 pub(super) struct BlockDeviceSource {
     path: PathBuf,
@@ -122,7 +122,7 @@ impl FrozenSource for FrozenDevice {
 
     fn read(&self, offset: u64, len: usize, buffer: &mut AlignedBuffer) -> Result<(), SourceError> {
         self.device
-            .read_exact_at(&mut buffer.as_mut()[..len], offset)
+            .read_exact_at(&mut buffer.as_mut_slice()[..len], offset)
             .map_err(|source| SourceError::Unreadable { offset, source })
     }
 

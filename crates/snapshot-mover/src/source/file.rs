@@ -11,9 +11,9 @@ use std::{
 
 use rustix::{fs::SeekFrom, io::Errno};
 use snapshot_domain::VolumeSize;
+use snapshot_vault::AlignedBuffer;
 
 use super::{FrozenSource, SourceError, VolumeSource};
-use crate::aligned::AlignedBuffer;
 
 pub(super) struct FileSource {
     path: PathBuf,
@@ -125,7 +125,7 @@ impl FrozenSource for FrozenFile {
 
     fn read(&self, offset: u64, len: usize, buffer: &mut AlignedBuffer) -> Result<(), SourceError> {
         self.file
-            .read_exact_at(&mut buffer.as_mut()[..len], offset)
+            .read_exact_at(&mut buffer.as_mut_slice()[..len], offset)
             .map_err(|error| match error.kind() {
                 io::ErrorKind::UnexpectedEof => SourceError::Changed,
                 _ => SourceError::Unreadable { offset, source: error },

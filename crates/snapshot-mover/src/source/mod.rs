@@ -6,9 +6,8 @@ mod file;
 use std::{io, ops::Range, path::Path};
 
 use snapshot_domain::{InvalidSize, VolumeSize};
+use snapshot_vault::AlignedBuffer;
 use thiserror::Error;
-
-use crate::aligned::AlignedBuffer;
 
 /// Something that can be copied.
 pub(crate) trait VolumeSource: Send + Sync {

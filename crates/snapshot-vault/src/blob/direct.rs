@@ -1,5 +1,6 @@
 //! Writing and reading files in large aligned pieces past the page cache.
 
+use crate::memory::{ALIGNMENT, AlignedBuffer};
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use rustix::io::Errno;
 use std::fmt;
@@ -11,8 +12,8 @@ use std::os::unix::fs::FileExt;
 /// Packs written in pieces of 4 MiB by direct I/O leave the page cache to those who need it, and were measured to be
 /// several times faster than through it when memory is short.
 const PIECE_BYTES: usize = 4 << 20;
-/// No device known asks for more.
-const ALIGNMENT: usize = 4096;
+/// Memory for reading grows in such steps.
+const GROWTH_BYTES: usize = 1 << 20;
 
 /// Reads a long piece: by direct I/O where the file system takes it, buffered elsewhere.
 pub(super) fn read_piece(file: &File, offset: u64, len: usize, piece: &mut Piece) -> io::Result<()> {
@@ -29,9 +30,7 @@ pub(super) fn read_piece(file: &File, offset: u64, len: usize, piece: &mut Piece
 fn read_direct(file: &File, offset: u64, len: usize, piece: &mut Piece) -> io::Result<bool> {
     let lead = usize::try_from(offset % ALIGNMENT as u64).expect("less than the alignment");
     let blocks = (lead + len).next_multiple_of(ALIGNMENT);
-    piece.grow(blocks + ALIGNMENT);
-    let start = aligned_start(&piece.memory);
-    let room = &mut piece.memory[start..start + blocks];
+    let room = &mut piece.memory(blocks)[..blocks];
     let mut filled = 0;
     while filled < lead + len {
         match file.read_at(&mut room[filled..], offset - lead as u64 + filled as u64) {
@@ -43,76 +42,62 @@ fn read_direct(file: &File, offset: u64, len: usize, piece: &mut Piece) -> io::R
             Err(error) => return Err(error),
         }
     }
-    piece.bytes = start + lead..start + lead + len;
+    piece.bytes = lead..lead + len;
     Ok(true)
 }
 
 /// What one long read brought. Its memory is used again by the next one.
 #[derive(Debug, Default)]
 pub struct Piece {
-    memory: Vec<u8>,
+    memory: Option<AlignedBuffer>,
     bytes: Range<usize>,
 }
 
 impl Piece {
     /// What was read.
     pub fn bytes(&self) -> &[u8] {
-        &self.memory[self.bytes.clone()]
+        match &self.memory {
+            Some(memory) => &memory.first(self.bytes.end)[self.bytes.start..],
+            None => &[],
+        }
     }
 
     /// Room for `len` bytes: those that [`bytes`](Self::bytes) gives from now on.
     pub fn room(&mut self, len: usize) -> &mut [u8] {
-        self.grow(len);
         self.bytes = 0..len;
-        &mut self.memory[..len]
+        &mut self.memory(len)[..len]
     }
 
-    /// It never shrinks: to grow it again would fill it with zeros for nothing.
-    fn grow(&mut self, len: usize) {
-        if self.memory.len() < len {
-            self.memory.resize(len, 0);
-        }
+    /// Memory for at least `len` bytes. It never shrinks: to get it anew from the system costs more than to keep it.
+    fn memory(&mut self, len: usize) -> &mut [u8] {
+        let memory = self.memory.take().filter(|memory| memory.len() >= len);
+        let memory = memory.unwrap_or_else(|| AlignedBuffer::new(len.next_multiple_of(GROWTH_BYTES)));
+        self.memory.insert(memory).as_mut_slice()
     }
-}
-
-/// Memory in which an aligned piece begins at the index that comes with it.
-fn piece() -> (Vec<u8>, usize) {
-    let memory = vec![0; PIECE_BYTES + ALIGNMENT];
-    let start = aligned_start(&memory);
-    (memory, start)
-}
-
-/// The first index that lies at a multiple of the alignment.
-fn aligned_start(memory: &[u8]) -> usize {
-    memory.as_ptr().align_offset(ALIGNMENT).min(ALIGNMENT)
 }
 
 /// A file that is written from beginning to end: by direct I/O where the file system takes it, buffered elsewhere.
 pub(super) struct DirectFile {
     file: File,
     direct: bool,
-    /// Longer than a piece, so that an aligned piece lies somewhere in it.
-    memory: Vec<u8>,
-    start: usize,
+    piece: AlignedBuffer,
     filled: usize,
 }
 
 impl DirectFile {
     pub(super) fn new(file: File) -> Self {
-        let (memory, start) = piece();
         let direct = set_direct(&file, true).is_ok();
         Self {
             file,
             direct,
-            memory,
-            start,
+            piece: AlignedBuffer::new(PIECE_BYTES),
             filled: 0,
         }
     }
 
     pub(super) fn append(&mut self, mut bytes: &[u8]) -> io::Result<()> {
         while !bytes.is_empty() {
-            let room = &mut self.memory[self.start + self.filled..self.start + PIECE_BYTES];
+            let room = &mut self.piece.as_mut_slice()[self.filled..];
             let (now, later) = bytes.split_at(bytes.len().min(room.len()));
             room[..now.len()].copy_from_slice(now);
             self.filled += now.len();
@@ -135,10 +120,7 @@ impl DirectFile {
     fn write_piece(&mut self) -> io::Result<()> {
         let mut written = 0;
         while written < self.filled {
-            match self
-                .file
-                .write(&self.memory[self.start + written..self.start + self.filled])
-            {
+            match self.file.write(&self.piece.first(self.filled)[written..]) {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
                 Ok(n) => written += n,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
