@@ -209,6 +209,7 @@ fn open_vault(settings: &Settings, folder: &DataFolder, store: &Store) -> anyhow
     let packs: Arc<dyn PackRepository> = Arc::new(store.clone());
     let options = VaultOptions {
         chunk_size: settings.vault.chunk_size,
+        recheck: settings.vault.recheck,
         ..VaultOptions::default()
     };
     let catalog = Arc::new(VaultCatalog::new(packs));

@@ -5,32 +5,37 @@ use crate::format::Flaw;
 use crate::format::record::{Codec, HEADER_BYTES, Kind, OVERHEAD_BYTES, Record, RecordHeader};
 use crate::hash::{ChunkHash, ChunkId};
 use crate::key::DomainKeys;
+use crate::recheck::{Recheck, RecheckShare};
 use crate::seal::{CHECKSUM_BYTES, NONCE_BYTES, TAG_BYTES, checksum, random_bytes};
 use std::fmt;
+use std::io;
 use zstd::bulk::{Compressor, Decompressor};
+use zstd::zstd_safe::CParameter;
 
 const ZSTD_LEVEL: i32 = 1;
+const HASH_LOG: u32 = 14;
 
 /// Makes records. Its contexts and buffers are reused from one chunk to the next.
 pub(crate) struct Sealer {
     compressor: Compressor<'static>,
     /// As long as the longest record was.
     record: Vec<u8>,
+    recheck: Recheck,
     opener: Opener,
 }
 
 impl Sealer {
-    pub(crate) fn new() -> Result<Self, VaultError> {
-        let compressor = Compressor::new(ZSTD_LEVEL).map_err(|error| VaultError::Library(Some(error)))?;
+    pub(crate) fn new(recheck: RecheckShare) -> Result<Self, VaultError> {
         Ok(Self {
-            compressor,
+            compressor: compressor().map_err(|error| VaultError::Library(Some(error)))?,
             record: Vec::new(),
+            recheck: Recheck::new(recheck),
             opener: Opener::new()?,
         })
     }
 
-    /// The record that holds `plain` under the name `id`. It has been opened again and compared, so that a bad bit of
-    /// memory does not become a backup.
+    /// The record that holds `plain` under the name `id`. A page, which many chunks depend on, and a share of the chunks
+    /// have been opened again and compared, so that what an unreliable machine makes of them does not become a backup.
     pub(crate) fn seal(
         &mut self,
         keys: &DomainKeys,
@@ -57,6 +62,9 @@ impl Sealer {
         let sum = checksum(&bytes[..content]);
         bytes[content..].copy_from_slice(&sum);
 
+        if kind == Kind::Chunk && !self.recheck.is_next() {
+            return Ok(bytes);
+        }
         let record = Record::parse_unsummed(bytes).map_err(|_| VaultError::SelfCheckFailed)?;
         let opened = self
             .opener
@@ -81,6 +89,13 @@ impl Sealer {
         self.record[HEADER_BYTES..HEADER_BYTES + plain.len()].copy_from_slice(plain);
         (Codec::Raw, plain.len())
     }
+}
+
+/// Level 1 with a table of twice as many places: 0.8 % smaller.
+fn compressor() -> io::Result<Compressor<'static>> {
+    let mut compressor = Compressor::new(ZSTD_LEVEL)?;
+    compressor.set_parameter(CParameter::HashLog(HASH_LOG))?;
+    Ok(compressor)
 }
 
 /// Makes a reused buffer at least so long. It never shrinks: to grow it again would fill it with zeros for nothing.
@@ -220,7 +235,7 @@ mod tests {
 
     fn sealed(plain: &[u8]) -> (Expected, Vec<u8>) {
         let expected = Expected::chunk(&keys(), ChunkHash::of(plain));
-        let record = Sealer::new()
+        let record = Sealer::new(RecheckShare::default())
             .unwrap()
             .seal(&keys(), Kind::Chunk, expected.id, plain)
             .unwrap()

@@ -55,6 +55,7 @@ mod key;
 mod memory;
 mod pack;
 mod read;
+mod recheck;
 mod reconcile;
 mod seal;
 #[cfg(any(test, feature = "testing"))]
@@ -78,6 +79,7 @@ pub use index::{ChunkIndex, IndexEntry, IndexError, Location};
 pub use key::{InvalidMasterKey, MasterKey};
 pub use memory::{ALIGNMENT, AlignedBuffer};
 pub use read::{Lost, ReadBuffers, StoredCopy, Verifier};
+pub use recheck::RecheckShare;
 pub use reconcile::{DamagedPack, Reconciliation};
 pub use vault::{Vault, VaultOptions};
 pub use verify::{

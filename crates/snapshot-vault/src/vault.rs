@@ -11,6 +11,7 @@ use crate::found::FoundChunks;
 use crate::id::{ChunkSize, DomainId, ManifestId, VaultId};
 use crate::index::ChunkIndex;
 use crate::key::{DomainKeys, MasterKey};
+use crate::recheck::RecheckShare;
 use crate::reconcile::{Reconciliation, reconcile};
 use crate::seal::{SealKey, random_bytes};
 use std::collections::{HashMap, HashSet};
@@ -28,6 +29,8 @@ pub struct VaultOptions {
     /// How large a pack grows before it is closed, in bytes; more than 1 GiB counts as 1 GiB. A pack holds at least one
     /// record.
     pub pack_size_bytes: u64,
+    /// How many of the chunks that are stored are opened again and compared before.
+    pub recheck: RecheckShare,
 }
 
 impl Default for VaultOptions {
@@ -35,6 +38,7 @@ impl Default for VaultOptions {
         Self {
             chunk_size: ChunkSize::default(),
             pack_size_bytes: 64 << 20,
+            recheck: RecheckShare::default(),
         }
     }
 }
@@ -56,6 +60,7 @@ pub(crate) struct VaultCore {
     pub(crate) catalog: Arc<dyn PackCatalog>,
     pub(crate) config: Config,
     pub(crate) pack_size_bytes: u64,
+    pub(crate) recheck: RecheckShare,
     wrapping: SealKey,
     domains: Mutex<HashMap<DomainId, Arc<DomainCore>>>,
     pub(crate) sessions: OpenSessions,
@@ -122,6 +127,7 @@ impl Vault {
             catalog,
             config,
             pack_size_bytes: options.pack_size_bytes.min(MAX_PACK_SIZE_BYTES),
+            recheck: options.recheck,
             wrapping: master.wrapping_key(config.vault),
             domains: Mutex::new(HashMap::new()),
             sessions: OpenSessions::default(),

@@ -169,6 +169,7 @@ mod tests {
             ("SNAPSHOT__LIMITS__JSON_BODY_BYTES", "0", "`limits.json_body_bytes`"),
             ("SNAPSHOT__DATABASE__CONNECTIONS", "0", "`database.connections`"),
             ("SNAPSHOT__VAULT__CHUNK_SIZE", "100000", "`vault.chunk_size`"),
+            ("SNAPSHOT__VAULT__RECHECK_PERCENT", "101", "`vault.recheck_percent`"),
             ("SNAPSHOT__TASKS__LEASE_MS", "1", "`tasks.lease_ms`"),
             ("SNAPSHOT__TASKS__CONCURRENCY", "0", "`tasks.concurrency`"),
             ("SNAPSHOT__ZONE", "a\"b", "`zone`"),

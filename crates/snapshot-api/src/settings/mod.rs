@@ -13,7 +13,7 @@ use snapshot_api::Rate;
 use snapshot_domain::{OrganizationId, Quota, Token};
 use snapshot_mover::MaintenanceOptions;
 use snapshot_mover::ScrubOptions;
-use snapshot_vault::{ChunkSize, MasterKey};
+use snapshot_vault::{ChunkSize, MasterKey, RecheckShare};
 use thiserror::Error;
 
 pub(crate) use self::load::load;
@@ -77,6 +77,7 @@ pub(crate) struct Database {
 #[derive(Debug)]
 pub(crate) struct VaultSettings {
     pub(crate) chunk_size: ChunkSize,
+    pub(crate) recheck: RecheckShare,
     pub(crate) master_key: Option<MasterKey>,
     pub(crate) master_key_file: Option<PathBuf>,
 }

@@ -9,7 +9,7 @@ use snapshot_api::Rate;
 use snapshot_domain::{Limit, OrganizationId, Quota, Token};
 use snapshot_mover::MaintenanceOptions;
 use snapshot_mover::ScrubOptions;
-use snapshot_vault::{ChunkSize, MasterKey};
+use snapshot_vault::{ChunkSize, MasterKey, RecheckShare};
 use uuid::Uuid;
 
 use super::{
@@ -70,6 +70,7 @@ struct WrittenVault {
     chunk_size: u32,
     master_key: Secret,
     master_key_file: PathBuf,
+    recheck_percent: u8,
 }
 
 #[derive(Deserialize)]
@@ -218,8 +219,11 @@ impl WrittenVault {
                 "must not be set together with `vault.master_key`",
             ));
         }
+        let recheck = RecheckShare::new(self.recheck_percent)
+            .ok_or_else(|| unusable("vault.recheck_percent", "must be at most 100"))?;
         Ok(VaultSettings {
             chunk_size,
+            recheck,
             master_key,
             master_key_file: file,
         })

@@ -271,6 +271,7 @@ fn vault(blobs: &MemoryBlobs, index: &MemoryIndex, store: &InMemoryStore, master
     let options = VaultOptions {
         chunk_size: ChunkSize::new(64 << 10).unwrap(),
         pack_size_bytes: 200 << 10,
+        ..VaultOptions::default()
     };
     // Opening is no step of a task: it is done on ports that do not fail.
     Vault::open(

@@ -54,7 +54,7 @@ enum ParentPage {
 
 impl<'a> PageWriter<'a> {
     pub(super) fn new(session: &'a CopySession) -> Result<Self, VaultError> {
-        let sealer = Sealer::new()?;
+        let sealer = Sealer::new(session.domain.vault.recheck)?;
         session.unfinished.fetch_add(1, Ordering::AcqRel);
         Ok(Self {
             session,

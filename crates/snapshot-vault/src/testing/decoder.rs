@@ -11,6 +11,7 @@ use crate::geometry::{Geometry, PAGE_ENTRIES};
 use crate::hash::{ChunkHash, ChunkId};
 use crate::id::{ChunkSize, DomainId, ManifestId, PackId, VaultId};
 use crate::key::{DomainKeys, MasterKey};
+use crate::recheck::RecheckShare;
 use crate::seal::{CHECKSUM_BYTES, NONCE_BYTES, TAG_BYTES, checksum};
 use std::collections::BTreeMap;
 
@@ -280,7 +281,7 @@ impl World {
 
     fn sealed(&self, plain: &[u8]) -> Vec<u8> {
         let id = self.keys.chunk_id(&ChunkHash::of(plain));
-        let mut sealer = Sealer::new().expect("a sealer");
+        let mut sealer = Sealer::new(RecheckShare::default()).expect("a sealer");
         let record = sealer.seal(&self.keys, Kind::Chunk, id, plain);
         record.expect("a chunk can be sealed").to_vec()
     }

@@ -422,6 +422,7 @@ fn open(mishaps: &Mishaps, blobs: &MemoryBlobs, index: &MemoryIndex, catalog: &M
     let options = VaultOptions {
         chunk_size: ChunkSize::new(64 << 10).unwrap(),
         pack_size_bytes: 900,
+        ..VaultOptions::default()
     };
     Vault::open(
         Arc::new(mishaps.prone(blobs.clone())),

@@ -16,6 +16,7 @@ pub(crate) fn options() -> VaultOptions {
     VaultOptions {
         chunk_size: ChunkSize::new(64 << 10).unwrap(),
         pack_size_bytes: 4 << 20,
+        ..VaultOptions::default()
     }
 }
 
