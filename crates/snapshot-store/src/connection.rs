@@ -6,6 +6,7 @@ use diesel::{
     PgConnection, SqliteConnection,
     connection::{AnsiTransactionManager, SimpleConnection, TransactionManager},
     prelude::*,
+    query_builder::{AstPass, QueryFragment, QueryId},
     r2d2::R2D2Connection,
     result::{ConnectionError, QueryResult},
     sql_types::Text,
@@ -15,7 +16,6 @@ use thiserror::Error;
 use crate::{
     address::{PostgresAddress, SqliteAddress},
     failure::Outcome,
-    kept::Command,
 };
 
 /// A connection to one of the databases. Diesel derives what lets one query be written for both.
@@ -59,6 +59,9 @@ pub(crate) enum Role {
     /// Reads and writes.
     Writer,
 }
+
+/// A command without parameters. It stays prepared.
+struct Command(&'static str);
 
 #[derive(QueryableByName)]
 struct JournalMode {
@@ -154,6 +157,21 @@ impl AnyConnection {
         R2D2Connection::is_broken(self)
     }
 }
+
+impl QueryFragment<MultiBackend> for Command {
+    fn walk_ast<'b>(&'b self, mut pass: AstPass<'_, 'b, MultiBackend>) -> QueryResult<()> {
+        pass.push_sql(self.0);
+        Ok(())
+    }
+}
+
+impl QueryId for Command {
+    type QueryId = ();
+    // Their texts tell them apart.
+    const HAS_STATIC_QUERY_ID: bool = false;
+}
+
+impl RunQueryDsl<AnyConnection> for Command {}
 
 /// The busy timeout comes first, because switching to WAL takes a lock. `FULL` syncs the log before a commit is answered.
 fn set_up_sqlite(connection: &mut SqliteConnection, role: Role, lock_timeout: Duration) -> QueryResult<()> {

@@ -50,7 +50,6 @@ mod checks;
 mod columns;
 mod connection;
 mod failure;
-mod kept;
 mod list;
 mod maintenance;
 mod migrate;

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use diesel::prelude::*;
-use snapshot_domain::{Error, Quota, Result};
+use snapshot_domain::{Error, Quota, Result, ports::Tell};
 use thiserror::Error as ThisError;
 
 use crate::{
@@ -164,6 +164,21 @@ impl Store {
         queries: impl FnOnce(&mut AnyConnection) -> Outcome<T> + Send + 'static,
     ) -> Result<T> {
         self.try_write(queries).map_err(Error::from)
+    }
+
+    /// As [`write`](Self::write), but returns as soon as the queries wait for their turn, and tells how they ended when that
+    /// is durable. Where there is nothing to wait in, they have run when this returns. What shows at once is told to
+    /// nobody but the caller.
+    pub(crate) fn write_and_tell(
+        &self,
+        queries: impl FnOnce(&mut AnyConnection) -> Outcome<()> + Send + 'static,
+        tell: Tell<()>,
+    ) -> Result<()> {
+        match &self.0.writer {
+            Some(writer) => writer.hand_over(queries, |outcome| tell(outcome.map_err(Error::from)))?,
+            None => tell(Ok(self.0.pool.transaction(queries)?)),
+        }
+        Ok(())
     }
 
     /// As [`write`](Self::write), for callers who look at the database's own errors.

@@ -56,16 +56,17 @@ enum Verdict {
     Undo(Option<Trouble>),
 }
 
-struct Pending<T, W> {
+struct Pending<T, W, R> {
     work: Option<W>,
     outcome: Outcome<T>,
-    reply: SyncSender<Outcome<T>>,
+    tell: R,
 }
 
-impl<T, W> Job for Pending<T, W>
+impl<T, W, R> Job for Pending<T, W, R>
 where
     T: Send,
     W: FnOnce(&mut AnyConnection) -> Outcome<T> + Send,
+    R: FnOnce(Outcome<T>) + Send,
 {
     fn run(&mut self, connection: &mut AnyConnection) -> Verdict {
         if let Some(work) = self.work.take() {
@@ -86,8 +87,7 @@ where
             // What the job saw in the lost transaction may not be true, so its own refusal is void too.
             Err(trouble) => Err(Error::from(trouble.clone()).into()),
         };
-        // Nobody waits any more if the caller's thread died.
-        let _ = self.reply.send(outcome);
+        (self.tell)(outcome);
     }
 }
 
@@ -126,17 +126,31 @@ impl Writer {
         work: impl FnOnce(&mut AnyConnection) -> Outcome<T> + Send + 'static,
     ) -> Outcome<Receiver<Outcome<T>>> {
         let (reply, answer) = sync_channel(1);
+        self.hand_over(work, move |outcome| {
+            // Nobody waits any more if the caller's thread died.
+            let _ = reply.send(outcome);
+        })?;
+        Ok(answer)
+    }
+
+    /// Runs queries in the next commit, and tells how that went once it is on disk, from the thread that writes: so it
+    /// must return at once. Who is never told knows that the thread has ended.
+    pub(crate) fn hand_over<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut AnyConnection) -> Outcome<T> + Send + 'static,
+        tell: impl FnOnce(Outcome<T>) + Send + 'static,
+    ) -> Outcome<()> {
         let job = Pending {
             work: Some(work),
             outcome: Err(gone()),
-            reply,
+            tell,
         };
         let queue = self.queue.as_ref().ok_or_else(gone)?;
         queue.try_send(Box::new(job)).map_err(|error| match error {
             TrySendError::Full(_) => Error::unavailable(NotWritten::QueueFull),
             TrySendError::Disconnected(_) => Error::unavailable(NotWritten::Gone),
         })?;
-        Ok(answer)
+        Ok(())
     }
 }
 

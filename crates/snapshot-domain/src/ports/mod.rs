@@ -51,6 +51,9 @@ pub use tasks::{Renewal, TaskQueue};
 pub use transfers::TransferRepository;
 pub use volumes::{VolumeCursor, VolumeQuery, VolumeRepository};
 
+/// Is told how something ended that somebody else carries out. Must return at once.
+pub type Tell<T> = Box<dyn FnOnce(crate::Result<T>) + Send>;
+
 #[cfg(feature = "mocks")]
 pub use self::{
     access::{MockOrganizationRepository, MockTokenRepository},

@@ -2,7 +2,8 @@
 
 use crate::{
     Lease, Name, ReadableSnapshot, Receipt, Result, Scope, Snapshot, SnapshotId, SnapshotStateName, Tag, Task,
-    TaskOutcome, Timestamp, Volume, VolumeId, ports::Slice,
+    TaskOutcome, Timestamp, Volume, VolumeId,
+    ports::{Slice, Tell},
 };
 
 /// Keeps snapshots.
@@ -21,6 +22,26 @@ pub trait SnapshotRepository: Send + Sync {
     /// [`QuotaExceeded`](crate::Error::QuotaExceeded) when its organization has as many as it may.
     #[cfg_attr(feature = "mocks", mockall::concretize)]
     fn begin(&self, snapshot: &Snapshot, task: &Task, volume: &Volume, receipt: Option<&Receipt>) -> Result<()>;
+
+    /// As [`begin`](Self::begin), for a caller that must not wait for a disk: returns as soon as all is handed over, and
+    /// tells how it ended when that is durable, perhaps from another thread. What is not told is not known.
+    ///
+    /// # Errors
+    ///
+    /// Those that show at once: they are not told.
+    #[cfg_attr(feature = "mocks", mockall::concretize)]
+    fn begin_and_tell(
+        &self,
+        snapshot: &Snapshot,
+        task: &Task,
+        volume: &Volume,
+        receipt: Option<&Receipt>,
+        tell: Tell<()>,
+    ) -> Result<()> {
+        self.begin(snapshot, task, volume, receipt)?;
+        tell(Ok(()));
+        Ok(())
+    }
 
     /// Stores a snapshot that is whole already, without any task and without a volume: it was found in the vault. It counts
     /// against its organization's quota, but is never refused.

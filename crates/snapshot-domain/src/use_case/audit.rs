@@ -31,6 +31,10 @@ pub struct Deed {
     pub request: RequestId,
 }
 
+/// Something that was handed over to be done, to be noted when it is refused.
+#[must_use = "how it ended has to be noted"]
+pub struct BegunDeed(Option<AuditEntry>);
+
 impl AuditService {
     /// How many entries of an organization one call of [`forget_before`](Self::forget_before) removes, about.
     pub const STEP: u32 = 500;
@@ -50,11 +54,34 @@ impl AuditService {
         let Some(first) = caller.organizations.first() else {
             return act();
         };
-        let actor = Actor::Token {
-            token: caller.token,
-            account: caller.account,
+        self.noted(token_of(caller), *first, deed, act)
+    }
+
+    /// Lets a caller hand something over that is to be done, and notes it together with what that changes. How it ended has
+    /// to be passed through [`end`](Self::end), as has a refusal to take it.
+    ///
+    /// # Errors
+    ///
+    /// Those of the act.
+    pub fn begin(&self, caller: &Caller, deed: Deed, act: impl FnOnce() -> Result<()>) -> (BegunDeed, Result<()>) {
+        let Some(organization) = caller.organizations.first() else {
+            return (BegunDeed(None), act());
         };
-        self.noted(actor, *first, deed, act)
+        let entry = self.entry(token_of(caller), *organization, deed);
+        let begun = self.during(&entry, act);
+        (BegunDeed(Some(entry)), begun)
+    }
+
+    /// Notes how something ended that was begun, when it was refused. Blocks then.
+    ///
+    /// # Errors
+    ///
+    /// As [`act`](Self::act).
+    pub fn end<T>(&self, BegunDeed(entry): &BegunDeed, result: Result<T>) -> Result<T> {
+        match (result, entry) {
+            (Err(error), Some(entry)) => Err(self.refused(entry, error)),
+            (result, _) => result,
+        }
     }
 
     /// Does something for whoever runs a command on the host, and notes it for the admins of an organization.
@@ -84,7 +111,12 @@ impl AuditService {
         deed: Deed,
         act: impl FnOnce() -> Result<T>,
     ) -> Result<T> {
-        let entry = AuditEntry {
+        let entry = self.entry(actor, organization, deed);
+        self.during(&entry, act).map_err(|error| self.refused(&entry, error))
+    }
+
+    fn entry(&self, actor: Actor, organization: OrganizationId, deed: Deed) -> AuditEntry {
+        AuditEntry {
             id: AuditId::new(self.ids.id()),
             at: self.clock.now(),
             actor,
@@ -93,10 +125,13 @@ impl AuditService {
             action: deed.action,
             resource: deed.resource,
             outcome: AuditOutcome::Done,
-        };
+        }
+    }
+
+    fn during<T>(&self, entry: &AuditEntry, act: impl FnOnce() -> Result<T>) -> Result<T> {
         let mut act = Some(act);
         let mut done = None;
-        let result = self.log.during(&entry, &mut || {
+        let result = self.log.during(entry, &mut || {
             if let Some(act) = act.take() {
                 done = Some(act()?);
             }
@@ -105,7 +140,7 @@ impl AuditService {
         match (result, done) {
             (Ok(()), Some(done)) => Ok(done),
             (Ok(()), None) => Err(Error::unavailable("the audit trail did not let the act begin")),
-            (Err(error), _) => Err(self.refused(&entry, error)),
+            (Err(error), _) => Err(error),
         }
     }
 
@@ -155,5 +190,12 @@ impl AuditService {
     /// Only those of the storage itself.
     pub fn forget_before(&self, moment: Timestamp) -> Result<bool> {
         Ok(self.log.forget_before(moment, Self::STEP)? >= u64::from(Self::STEP))
+    }
+}
+
+fn token_of(caller: &Caller) -> Actor {
+    Actor::Token {
+        token: caller.token,
+        account: caller.account,
     }
 }

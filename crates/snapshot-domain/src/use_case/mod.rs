@@ -17,7 +17,7 @@ mod volumes;
 mod writes;
 
 pub use access::{AccessService, Bootstrap, CreateToken, NewToken};
-pub use audit::{AuditService, Deed};
+pub use audit::{AuditService, BegunDeed, Deed};
 pub use checks::{CheckRound, CheckService};
 pub use maintenance::MaintenanceService;
 pub use quotas::QuotaService;

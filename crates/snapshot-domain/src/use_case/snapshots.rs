@@ -4,8 +4,8 @@ use std::{collections::HashMap, sync::Arc};
 
 use super::{Begun, CheckService, ReceiptOf, Tracked, until_not_stale};
 use crate::{
-    Caller, Error, Name, NewSnapshot, OrganizationId, RequestId, Resource, Result, RevisionCondition, Right, Snapshot,
-    SnapshotChanges, SnapshotId, SnapshotState, Tags, Task, TaskId, VolumeId, Work,
+    Caller, Error, Name, NewSnapshot, OrganizationId, RequestId, Resource, Result, RevisionCondition, Right, Scope,
+    Snapshot, SnapshotChanges, SnapshotId, SnapshotState, Tags, Task, TaskId, Volume, VolumeId, Work,
     ports::{
         Clock, IdSource, ReadAt, Slice, SnapshotBytes, SnapshotCursor, SnapshotQuery, SnapshotRepository,
         SnapshotSizes, TaskQueue, VolumeRepository,
@@ -85,39 +85,73 @@ impl SnapshotService {
         request: RequestId,
         receipt: Option<ReceiptOf<'_, Begun<Snapshot>>>,
     ) -> Result<Begun<Snapshot>> {
-        let permit = caller.may(Right::Create)?;
-        permit.act_for(command.organization)?;
-        let id = SnapshotId::new(self.ids.id());
-        let task_id = TaskId::new(self.ids.id());
+        let scope = scope_of_creation(caller, command)?;
+        let ids = (SnapshotId::new(self.ids.id()), TaskId::new(self.ids.id()));
         until_not_stale(|| {
-            let volume = self.volumes.find(&permit.scope(), command.volume)?;
-            let new = NewSnapshot {
-                id,
-                organization: command.organization,
-                name: command.name.clone(),
-                tags: command.tags.clone(),
-            };
-            let now = self.clock.now();
-            let snapshot = Snapshot::begin(new, &volume, now)?;
-            let work = Work::Capture {
-                snapshot: id,
-                volume: volume.id(),
-                domain: snapshot.domain(),
-            };
-            let task = Task::new(
-                task_id,
-                command.organization,
-                work,
-                snapshot.size().as_bytes(),
-                request,
-                now,
-            );
-            let begun = Begun { item: snapshot, task };
+            let (begun, volume) = self.begun(&scope, command, ids, request)?;
             let receipt = receipt.map(|of| of(&begun));
             self.snapshots
                 .begin(&begun.item, &begun.task, &volume, receipt.as_ref())?;
             Ok(begun)
         })
+    }
+
+    /// As [`create_once`](Self::create_once), for a caller that must not wait for a disk: returns as soon as all is handed
+    /// over, and tells how it ended when that is durable, perhaps from another thread.
+    ///
+    /// # Errors
+    ///
+    /// Those that show at once: they are not told. It is tried only once: [`Stale`](crate::Error::Stale) may be told, and
+    /// then [`create_once`](Self::create_once) can be called.
+    pub fn create_and_tell(
+        &self,
+        caller: &Caller,
+        command: &CreateSnapshot,
+        request: RequestId,
+        receipt: Option<ReceiptOf<'_, Begun<Snapshot>>>,
+        tell: impl FnOnce(Result<Begun<Snapshot>>) + Send + 'static,
+    ) -> Result<()> {
+        let scope = scope_of_creation(caller, command)?;
+        let ids = (SnapshotId::new(self.ids.id()), TaskId::new(self.ids.id()));
+        let (begun, volume) = self.begun(&scope, command, ids, request)?;
+        let receipt = receipt.map(|of| of(&begun));
+        let (snapshot, task) = (begun.item.clone(), begun.task.clone());
+        let tell = Box::new(move |stored: Result<()>| tell(stored.map(|()| begun)));
+        self.snapshots
+            .begin_and_tell(&snapshot, &task, &volume, receipt.as_ref(), tell)
+    }
+
+    /// A snapshot and its task as they are to be stored, and the volume that they rely on.
+    fn begun(
+        &self,
+        scope: &Scope,
+        command: &CreateSnapshot,
+        (id, task_id): (SnapshotId, TaskId),
+        request: RequestId,
+    ) -> Result<(Begun<Snapshot>, Volume)> {
+        let volume = self.volumes.find(scope, command.volume)?;
+        let new = NewSnapshot {
+            id,
+            organization: command.organization,
+            name: command.name.clone(),
+            tags: command.tags.clone(),
+        };
+        let now = self.clock.now();
+        let item = Snapshot::begin(new, &volume, now)?;
+        let work = Work::Capture {
+            snapshot: id,
+            volume: volume.id(),
+            domain: item.domain(),
+        };
+        let task = Task::new(
+            task_id,
+            command.organization,
+            work,
+            item.size().as_bytes(),
+            request,
+            now,
+        );
+        Ok((Begun { item, task }, volume))
     }
 
     /// A part of the snapshots that match, oldest first, ties by id.
@@ -322,6 +356,13 @@ impl ReadAt for WatchedBytes {
         let read = self.bytes.read_at(offset, buffer);
         read.inspect_err(|error| self.watch.look_at(error))
     }
+}
+
+/// Where to look for the volume, for somebody who may take a snapshot for this organization.
+fn scope_of_creation(caller: &Caller, command: &CreateSnapshot) -> Result<Scope> {
+    let permit = caller.may(Right::Create)?;
+    permit.act_for(command.organization)?;
+    Ok(permit.scope())
 }
 
 const fn is_being_copied(snapshot: &Snapshot) -> bool {

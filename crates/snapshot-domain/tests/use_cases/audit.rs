@@ -9,7 +9,7 @@ use snapshot_domain::{
     use_case::{AuditService, Deed},
 };
 
-use crate::story::{Story, new_volume};
+use crate::story::{Story, new_snapshot, new_volume};
 
 fn deed(action: AuditAction) -> Deed {
     Deed {
@@ -71,6 +71,30 @@ fn what_was_refused_is_noted_and_what_was_answered_before_is_not() {
     let noted = AuditLog::list(&story.services.store, &query, Slice::first(10)).unwrap();
     assert_eq!(noted.len(), 1);
     assert_eq!(noted[0].outcome, AuditOutcome::Conflict);
+}
+
+#[test]
+fn what_was_handed_over_is_noted_once_and_what_was_refused_then_too() {
+    let story = Story::new();
+    let audit = &story.services.audit;
+    let volume = story.volume();
+    let query = AuditQuery::all(snapshot_domain::Scope::new(story.owner.organizations.clone()));
+    let outcomes = || {
+        let noted = audit.list(&query, Slice::first(10)).unwrap();
+        noted.iter().map(|entry| entry.outcome).collect::<Vec<_>>()
+    };
+
+    let command = new_snapshot(&story.owner, volume.id());
+    let (done, begun) = audit.begin(&story.owner, deed(AuditAction::SnapshotCreate), || {
+        let snapshots = &story.services.snapshots;
+        snapshots.create_and_tell(&story.owner, &command, a_request(), None, |_| ())
+    });
+    audit.end(&done, begun).unwrap();
+    assert_eq!(outcomes(), [AuditOutcome::Done]);
+
+    let (refused, begun) = audit.begin(&story.owner, deed(AuditAction::SnapshotCreate), || Err(refusal()));
+    assert!(audit.end(&refused, begun).is_err());
+    assert_eq!(outcomes(), [AuditOutcome::Done, AuditOutcome::Conflict]);
 }
 
 fn over(log: MockAuditLog) -> AuditService {

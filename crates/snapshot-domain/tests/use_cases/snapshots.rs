@@ -44,6 +44,32 @@ fn a_new_snapshot_is_being_copied_and_one_task_waits_to_do_it() {
 }
 
 #[test]
+fn who_does_not_wait_for_a_new_snapshot_is_told_of_it_or_refused_at_once() {
+    let story = Story::new();
+    let volume = story.volume();
+    let (tell, told) = std::sync::mpsc::channel();
+    let snapshots = &story.services.snapshots;
+    let create = |caller| {
+        let tell = tell.clone();
+        let command = new_snapshot(&story.owner, volume.id());
+        snapshots.create_and_tell(caller, &command, a_request(), None, move |begun| {
+            tell.send(begun).unwrap();
+        })
+    };
+
+    create(&story.owner).unwrap();
+    let refused = create(&story.stranger);
+
+    let begun = told.try_recv().unwrap().unwrap();
+    assert_eq!(
+        (begun.task, begun.item.clone()),
+        (story.only_task(), story.stored_snapshot(&begun.item))
+    );
+    assert_not_allowed(refused);
+    assert!(told.try_recv().is_err());
+}
+
+#[test]
 fn naming_somebody_elses_organization_is_refused_before_anything_is_looked_for() {
     let story = Story::new();
     let nowhere = snapshot_domain::VolumeId::new(SequentialIds::nth_id(999));

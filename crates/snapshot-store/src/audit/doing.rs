@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 
-use snapshot_domain::Result;
+use snapshot_domain::{Result, ports::Tell};
 
 use super::{AuditRow, insert};
 use crate::{Store, columns::id_column, connection::AnyConnection, failure::Outcome};
@@ -56,6 +56,23 @@ impl Store {
         self.write_noted(rows, queries)
     }
 
+    /// As [`write_about`](Self::write_about), for callers who are told later how it ended.
+    pub(crate) fn write_about_and_tell(
+        &self,
+        subject: &Subject,
+        queries: impl FnOnce(&mut AnyConnection) -> Outcome<()> + Send + 'static,
+        tell: Tell<()>,
+    ) -> Result<()> {
+        let row = self.doing();
+        let is_noted = row.is_some();
+        let rows = row.map_or_else(Vec::new, |row| row.about(subject));
+        self.write_and_tell(noting(rows, queries), tell)?;
+        if is_noted {
+            DOING.set(None);
+        }
+        Ok(())
+    }
+
     /// As [`write_about`](Self::write_about), where what is done says itself what it is about.
     pub(crate) fn write_as_told<T: Send + 'static>(
         &self,
@@ -83,15 +100,23 @@ impl Store {
         if rows.is_empty() {
             return self.write(queries);
         }
-        let written = self.write(move |connection| {
-            let result = queries(connection)?;
-            for row in &rows {
-                insert(connection, row)?;
-            }
-            Ok(result)
-        })?;
+        let written = self.write(noting(rows, queries))?;
         DOING.set(None);
         Ok(written)
+    }
+}
+
+/// The queries, and the entries that tell of them.
+fn noting<T>(
+    rows: Vec<AuditRow>,
+    queries: impl FnOnce(&mut AnyConnection) -> Outcome<T> + Send + 'static,
+) -> impl FnOnce(&mut AnyConnection) -> Outcome<T> + Send + 'static {
+    move |connection| {
+        let result = queries(connection)?;
+        for row in &rows {
+            insert(connection, row)?;
+        }
+        Ok(result)
     }
 }
 

@@ -8,7 +8,7 @@ use diesel::{dsl::sql, prelude::*, sql_types::Bool};
 use snapshot_domain::{
     Error, Lease, OrganizationId, Quota, ReadableSnapshot, Receipt, Resource, Result, Scope, Snapshot, SnapshotId,
     Task, TaskOutcome, Timestamp, Volume, VolumeId,
-    ports::{Slice, SnapshotCursor, SnapshotQuery, SnapshotRepository},
+    ports::{Slice, SnapshotCursor, SnapshotQuery, SnapshotRepository, Tell},
 };
 use uuid::Uuid;
 
@@ -21,7 +21,6 @@ use crate::{
     columns::{self, id_column, number_column},
     connection::{AnyConnection, MultiBackend},
     failure::{Failure, Outcome, refused},
-    kept::Kept,
     quotas,
     receipts::{self, ReceiptRow},
     schema::snapshots,
@@ -31,20 +30,22 @@ use crate::{
 
 impl SnapshotRepository for Store {
     fn begin(&self, snapshot: &Snapshot, task: &Task, volume: &Volume, receipt: Option<&Receipt>) -> Result<()> {
-        let receipt = receipt.map(ReceiptRow::from);
-        let row = SnapshotRow::try_from(snapshot)?;
-        let task = TaskRow::try_from(task)?;
-        let volume_id = id_column(volume.id().as_uuid());
-        let volume_revision = number_column("volume", volume.revision().as_u64())?;
-        let quota = self.default_quota();
+        let beginning = beginning(snapshot, task, volume, receipt, self.default_quota())?;
         let subject = Subject::new(snapshot.id().as_uuid(), snapshot.organization());
-        self.write_about(&subject, move |connection| {
-            receipts::keep(connection, receipt.as_ref())?;
-            insert(connection, &row)?;
-            quotas::check_snapshots(connection, &row.organization_id, quota)?;
-            tasks::insert(connection, &task)?;
-            volumes::begin_copy(connection, &volume_id, volume_revision)
-        })
+        self.write_about(&subject, beginning)
+    }
+
+    fn begin_and_tell(
+        &self,
+        snapshot: &Snapshot,
+        task: &Task,
+        volume: &Volume,
+        receipt: Option<&Receipt>,
+        tell: Tell<()>,
+    ) -> Result<()> {
+        let beginning = beginning(snapshot, task, volume, receipt, self.default_quota())?;
+        let subject = Subject::new(snapshot.id().as_uuid(), snapshot.organization());
+        self.write_about_and_tell(&subject, beginning, tell)
     }
 
     fn adopt(&self, snapshot: ReadableSnapshot<'_>) -> Result<()> {
@@ -140,12 +141,36 @@ impl SnapshotRepository for Store {
     }
 }
 
+/// What stores a new snapshot, its task, the count of the volume's copies, and the receipt.
+fn beginning(
+    snapshot: &Snapshot,
+    task: &Task,
+    volume: &Volume,
+    receipt: Option<&Receipt>,
+    quota: Quota,
+) -> Result<impl FnOnce(&mut AnyConnection) -> Outcome<()> + Send + use<>> {
+    let receipt = receipt.map(ReceiptRow::from);
+    let row = SnapshotRow::try_from(snapshot)?;
+    let task = TaskRow::try_from(task)?;
+    let volume_id = id_column(volume.id().as_uuid());
+    let volume_revision = number_column("volume", volume.revision().as_u64())?;
+    Ok(move |connection: &mut AnyConnection| {
+        receipts::keep(connection, receipt.as_ref())?;
+        insert(connection, &row)?;
+        quotas::check_snapshots(connection, &row.organization_id, quota)?;
+        tasks::insert(connection, &task)?;
+        volumes::begin_copy(connection, &volume_id, volume_revision)
+    })
+}
+
 /// Keeps a snapshot from being deleted until the transaction ends.
 ///
 /// The update changes nothing, but takes the row's lock on either database, and tells whether there is a row.
 pub(crate) fn hold(connection: &mut AnyConnection, id: SnapshotId) -> Outcome<()> {
     let row = snapshots::table.filter(snapshots::id.eq(id_column(id.as_uuid())));
-    let held = Kept(diesel::update(row).set(snapshots::revision.eq(snapshots::revision))).execute(connection)?;
+    let held = diesel::update(row)
+        .set(snapshots::revision.eq(snapshots::revision))
+        .execute(connection)?;
     if held == 1 {
         Ok(())
     } else {
@@ -158,7 +183,9 @@ pub(crate) fn hold_owned(connection: &mut AnyConnection, id: SnapshotId, owner: 
     let row = snapshots::table
         .filter(snapshots::id.eq(id_column(id.as_uuid())))
         .filter(snapshots::organization_id.eq(id_column(owner.as_uuid())));
-    let held = Kept(diesel::update(row).set(snapshots::revision.eq(snapshots::revision))).execute(connection)?;
+    let held = diesel::update(row)
+        .set(snapshots::revision.eq(snapshots::revision))
+        .execute(connection)?;
     if held == 1 {
         Ok(())
     } else {
@@ -194,7 +221,8 @@ fn replace(connection: &mut AnyConnection, row: &SnapshotRow) -> Outcome<()> {
     let previous = snapshots::table
         .filter(snapshots::id.eq(&row.id))
         .filter(snapshots::revision.eq(row.revision - 1));
-    let replaced = Kept(diesel::update(previous).set(row))
+    let replaced = diesel::update(previous)
+        .set(row)
         .execute(connection)
         .map_err(|error| refused(error, Resource::Snapshot, &row.id, &row.organization_id))?;
     if replaced == 1 {

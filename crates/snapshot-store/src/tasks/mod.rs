@@ -19,7 +19,6 @@ use crate::{
     columns::{IDS_AT_ONCE, id, id_column, number_column},
     connection::AnyConnection,
     failure::{Outcome, refused},
-    kept::Kept,
     quotas,
     schema::tasks,
 };
@@ -56,16 +55,14 @@ impl TaskQueue for Store {
         let total_bytes = number_column("task", progress.total_bytes)?;
         let epoch = number_column("task", lease.epoch)?;
         self.write(move |connection| {
-            let renewed = Kept(
-                diesel::update(tasks::table)
-                    .filter(held(id_column(lease.task.as_uuid()), epoch))
-                    .set((
-                        tasks::lease_expires_at.eq(expires_at.as_micros()),
-                        tasks::done_bytes.eq(done_bytes),
-                        tasks::total_bytes.eq(total_bytes),
-                    )),
-            )
-            .execute(connection)?;
+            let renewed = diesel::update(tasks::table)
+                .filter(held(id_column(lease.task.as_uuid()), epoch))
+                .set((
+                    tasks::lease_expires_at.eq(expires_at.as_micros()),
+                    tasks::done_bytes.eq(done_bytes),
+                    tasks::total_bytes.eq(total_bytes),
+                ))
+                .execute(connection)?;
             only_if_held(renewed)?;
             Ok(if is_cancelled(connection, &lease)? {
                 Renewal::Cancelled
@@ -219,14 +216,15 @@ fn claim_next(
     let task = tasks::table.find(id);
     // Whoever held it until now neither ended it nor put it back.
     let interrupted = i64::from(before == state::RUNNING);
-    Kept(diesel::update(task.clone()).set((
-        tasks::state.eq(state::RUNNING),
-        tasks::instance_id.eq(id_column(instance.as_uuid())),
-        tasks::lease_expires_at.eq(expires_at.as_micros()),
-        tasks::epoch.eq(tasks::epoch + 1),
-        tasks::interruptions.eq(tasks::interruptions + interrupted),
-    )))
-    .execute(connection)?;
+    diesel::update(task.clone())
+        .set((
+            tasks::state.eq(state::RUNNING),
+            tasks::instance_id.eq(id_column(instance.as_uuid())),
+            tasks::lease_expires_at.eq(expires_at.as_micros()),
+            tasks::epoch.eq(tasks::epoch + 1),
+            tasks::interruptions.eq(tasks::interruptions + interrupted),
+        ))
+        .execute(connection)?;
     let row: TaskRow = task.select(TaskRow::as_select()).first(connection)?;
     let takes_a_place = before == state::PENDING && row.counts_against_quota() && !row.cancel_requested;
     if takes_a_place && !quotas::tasks_fit(connection, &row.organization_id, quota)? {
@@ -291,24 +289,20 @@ fn end(connection: &mut AnyConnection, lease: &Lease, outcome: TaskOutcome, now:
         TaskOutcome::Cancelled => TaskStateName::Cancelled,
     };
     let epoch = number_column("task", lease.epoch)?;
-    let changed = Kept(
-        diesel::update(tasks::table)
-            .filter(held(id_column(lease.task.as_uuid()), epoch))
-            .set((
-                tasks::state.eq(ended.as_str()),
-                tasks::ended_at.eq(now.as_micros()),
-                tasks::instance_id.eq(None::<Vec<u8>>),
-                tasks::lease_expires_at.eq(None::<i64>),
-            )),
-    )
-    .execute(connection)?;
+    let changed = diesel::update(tasks::table)
+        .filter(held(id_column(lease.task.as_uuid()), epoch))
+        .set((
+            tasks::state.eq(ended.as_str()),
+            tasks::ended_at.eq(now.as_micros()),
+            tasks::instance_id.eq(None::<Vec<u8>>),
+            tasks::lease_expires_at.eq(None::<i64>),
+        ))
+        .execute(connection)?;
     only_if_held(changed)?;
     if outcome == TaskOutcome::Succeeded {
-        Kept(
-            diesel::update(tasks::table.find(id_column(lease.task.as_uuid())))
-                .set(tasks::done_bytes.eq(tasks::total_bytes)),
-        )
-        .execute(connection)?;
+        diesel::update(tasks::table.find(id_column(lease.task.as_uuid())))
+            .set(tasks::done_bytes.eq(tasks::total_bytes))
+            .execute(connection)?;
     }
     Ok(())
 }

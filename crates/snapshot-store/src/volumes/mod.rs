@@ -3,7 +3,12 @@
 mod list;
 mod row;
 
-use diesel::{dsl::sql, prelude::*, sql_types::Bool};
+use diesel::{
+    dsl::sql,
+    prelude::*,
+    query_builder::{AstPass, QueryFragment, QueryId},
+    sql_types::{BigInt, Binary, Bool, Text},
+};
 use snapshot_domain::{
     Error, Lease, Receipt, Resource, Result, Scope, Task, TaskOutcome, Timestamp, Volume, VolumeId, Work,
     ports::{Slice, VolumeCursor, VolumeQuery, VolumeRepository},
@@ -17,7 +22,6 @@ use crate::{
     columns::{self, id_column},
     connection::{AnyConnection, MultiBackend},
     failure::{Failure, Outcome, refused},
-    kept::Kept,
     quotas,
     receipts::{self, ReceiptRow},
     schema::volumes,
@@ -141,17 +145,38 @@ impl VolumeRepository for Store {
 
 /// Counts one more copy of a volume that is stored at exactly this revision.
 pub(crate) fn begin_copy(connection: &mut AnyConnection, id: &[u8], revision: i64) -> Outcome<()> {
-    let present = volumes::table
-        .filter(volumes::id.eq(id))
-        .filter(volumes::revision.eq(revision))
-        .filter(volumes::state.eq(state::AVAILABLE));
-    let counted = Kept(diesel::update(present).set(volumes::copies.eq(volumes::copies + 1))).execute(connection)?;
+    let counted = CountCopy { id, revision }.execute(connection)?;
     if counted == 1 { Ok(()) } else { Err(stale().into()) }
 }
 
+/// Every snapshot that is asked for runs this, so it is to stay prepared; Diesel has its own updates parsed at each run.
+struct CountCopy<'a> {
+    id: &'a [u8],
+    revision: i64,
+}
+
+impl QueryFragment<MultiBackend> for CountCopy<'_> {
+    fn walk_ast<'b>(&'b self, mut pass: AstPass<'_, 'b, MultiBackend>) -> QueryResult<()> {
+        pass.push_sql("UPDATE volumes SET copies = copies + 1 WHERE id = ");
+        pass.push_bind_param::<Binary, _>(self.id)?;
+        pass.push_sql(" AND revision = ");
+        pass.push_bind_param::<BigInt, _>(&self.revision)?;
+        pass.push_sql(" AND state = ");
+        pass.push_bind_param::<Text, _>(state::AVAILABLE)
+    }
+}
+
+impl QueryId for CountCopy<'_> {
+    type QueryId = CountCopy<'static>;
+    const HAS_STATIC_QUERY_ID: bool = true;
+}
+
+impl RunQueryDsl<AnyConnection> for CountCopy<'_> {}
+
 /// Counts one copy of a volume less; a volume that is gone is not counted any more. The table refuses a count below 0.
 pub(crate) fn end_copy(connection: &mut AnyConnection, id: &[u8]) -> Outcome<()> {
-    Kept(diesel::update(volumes::table.filter(volumes::id.eq(id))).set(volumes::copies.eq(volumes::copies - 1)))
+    diesel::update(volumes::table.filter(volumes::id.eq(id)))
+        .set(volumes::copies.eq(volumes::copies - 1))
         .execute(connection)?;
     Ok(())
 }
@@ -170,7 +195,8 @@ fn replace(connection: &mut AnyConnection, row: &VolumeRow) -> Outcome<()> {
         .filter(volumes::id.eq(&row.id))
         .filter(volumes::revision.eq(row.revision - 1))
         .filter(volumes::copies.eq(row.copies));
-    let replaced = Kept(diesel::update(previous).set(row))
+    let replaced = diesel::update(previous)
+        .set(row)
         .execute(connection)
         .map_err(|error| refused(error, Resource::Volume, &row.id, &row.organization_id))?;
     if replaced == 1 {

@@ -3,14 +3,16 @@
 use std::sync::Arc;
 
 use actix_web::{
-    HttpRequest, HttpResponse,
+    HttpRequest, HttpResponse, rt,
     web::{Data, Payload},
 };
 use snapshot_domain::{
-    AuditAction, Error, Result as DomainResult, Scope, Snapshot, SnapshotChanges, SnapshotId,
+    AuditAction, Caller, Error, Receipt, RequestId, Result as DomainResult, Scope, Snapshot, SnapshotChanges,
+    SnapshotId,
     ports::{Slice, SnapshotCursor, SnapshotQuery},
-    use_case::{Begun, CreateSnapshot, Tracked},
+    use_case::{Begun, BegunDeed, CreateSnapshot, Deed, ReceiptOf, Tracked},
 };
+use tokio::sync::oneshot;
 
 use super::snapshot_id;
 use crate::http::{
@@ -25,7 +27,7 @@ use crate::http::{
     generation::Generation,
     json,
     list::{self, Listed},
-    once,
+    once::{self, Once},
     openapi::{parameters, requests},
     precondition, request_id,
     shown::{self, Shown},
@@ -44,23 +46,93 @@ pub(super) async fn create(api: Data<Api>, request: HttpRequest, payload: Payloa
     let generation = Generation::of(&api, &request);
     let command = creation(json::object(&api, &request, payload).await?, &generation)?;
     let request_id = request_id::of(&request);
-    let once = once::of(&request);
-    let created = on_pool(move || {
-        let answer = |begun: &_| creation_answer(begun, &generation);
-        let create = || match once {
-            None => api.snapshots.create(&caller, &command, request_id),
-            Some(once) => {
-                let receipt = |begun: &_| once.receipt(&answer(begun));
-                api.snapshots.create_once(&caller, &command, request_id, Some(&receipt))
-            }
+    let creation = Creation {
+        api,
+        caller,
+        command,
+        generation,
+        request_id,
+        once: once::of(&request),
+    };
+    // It goes on when the client hangs up in the meantime: who waits is told of what was done.
+    let created = rt::spawn(creation.carry_out()).await;
+    Ok(created.map_err(|_| ApiError::Panicked)??.respond())
+}
+
+/// A snapshot that somebody asks for.
+struct Creation {
+    api: Data<Api>,
+    caller: Caller,
+    command: CreateSnapshot,
+    generation: Generation,
+    request_id: RequestId,
+    once: Option<Once>,
+}
+
+impl Creation {
+    /// Hands it over to be stored, and waits without a thread, where reads are so short that nothing else waits for them.
+    async fn carry_out(self) -> Result<Answer, ApiError> {
+        if !self.api.settings.reads_are_short {
+            return on_pool(move || self.blocking()).await;
+        }
+        let (tell, told) = oneshot::channel();
+        let (deed, begun) = self.begin(move |result| {
+            // Nobody waits any more when the server has ended.
+            let _ = tell.send(result);
+        });
+        let result = match begun {
+            Ok(()) => told.await.unwrap_or_else(|lost| Err(Error::unavailable(lost))),
+            Err(refusal) => Err(refusal),
         };
-        let deed = making(request_id, AuditAction::SnapshotCreate);
-        let begun = api.audit.act(&caller, deed, create)?;
-        (api.wake_workers)();
-        api.changes.tell(command.volume.as_uuid());
-        Ok::<_, Error>(answer(&begun))
-    });
-    Ok(created.await?.respond())
+        match result {
+            Ok(begun) => Ok(self.done(&begun)),
+            Err(Error::Stale { .. }) => on_pool(move || self.blocking()).await,
+            Err(refusal) => on_pool(move || self.api.audit.end(&deed, Err(refusal))).await,
+        }
+    }
+
+    fn begin(
+        &self,
+        tell: impl FnOnce(DomainResult<Begun<Snapshot>>) + Send + 'static,
+    ) -> (BegunDeed, DomainResult<()>) {
+        let Self {
+            api, caller, command, ..
+        } = self;
+        api.audit.begin(caller, self.deed(), || {
+            let receipt = self.once.as_ref().map(|once| self.receipt_by(once));
+            let receipt = receipt.as_ref().map(|it| it as ReceiptOf<'_, _>);
+            let snapshots = &api.snapshots;
+            snapshots.create_and_tell(caller, command, self.request_id, receipt, tell)
+        })
+    }
+
+    fn blocking(&self) -> DomainResult<Answer> {
+        let Self {
+            api, caller, command, ..
+        } = self;
+        let create = || {
+            let receipt = self.once.as_ref().map(|once| self.receipt_by(once));
+            let receipt = receipt.as_ref().map(|it| it as ReceiptOf<'_, _>);
+            api.snapshots.create_once(caller, command, self.request_id, receipt)
+        };
+        let begun = api.audit.act(caller, self.deed(), create)?;
+        Ok(self.done(&begun))
+    }
+
+    fn deed(&self) -> Deed {
+        making(self.request_id, AuditAction::SnapshotCreate)
+    }
+
+    fn receipt_by<'a>(&'a self, once: &'a Once) -> impl Fn(&Begun<Snapshot>) -> Receipt + 'a {
+        |begun| once.receipt(&creation_answer(begun, &self.generation))
+    }
+
+    /// Tells everybody of what was stored.
+    fn done(&self, begun: &Begun<Snapshot>) -> Answer {
+        (self.api.wake_workers)();
+        self.api.changes.tell(self.command.volume.as_uuid());
+        creation_answer(begun, &self.generation)
+    }
 }
 
 fn creation_answer(begun: &Begun<Snapshot>, generation: &Generation) -> Answer {

@@ -244,6 +244,7 @@ macro_rules! repository_contract {
                 }
                 snapshots {
                     keeps_a_snapshot_as_it_was_begun,
+                    tells_how_a_snapshot_that_was_handed_over_began,
                     keeps_what_is_known_of_an_ended_copy,
                     counts_a_copy_without_changing_the_volumes_revision,
                     begins_a_snapshot_for_another_organization_than_the_volumes,

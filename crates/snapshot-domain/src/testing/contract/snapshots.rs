@@ -1,5 +1,7 @@
 //! Rules of beginning, changing and removing snapshots, and of finding the latest one.
 
+use std::sync::mpsc::channel;
+
 use super::{
     Ports,
     world::{World, after, assert_exists_already, assert_not_found, assert_stale, committed, race, volume_after},
@@ -7,7 +9,8 @@ use super::{
 use crate::{
     Content, Resource, Snapshot, SnapshotChanges, SnapshotEvent, SnapshotState, Task, VolumeChanges, VolumeEvent,
     VolumeSize, VolumeState, Work,
-    testing::{a_capture, a_content, a_snapshot, a_task, a_volume, moment, name, tags},
+    ports::{AuditQuery, Slice},
+    testing::{a_capture, a_content, a_snapshot, a_task, a_volume, an_audit_entry, moment, name, tags},
 };
 
 /// All that was stored comes back, to the microsecond, the last character and the last byte.
@@ -27,6 +30,44 @@ pub fn keeps_a_snapshot_as_it_was_begun(ports: &dyn Ports) {
 
     assert_eq!(ports.snapshots().get(copying.snapshot.id()).unwrap(), copying.snapshot);
     assert_eq!(ports.tasks().get(copying.task.id()).unwrap(), copying.task);
+}
+
+/// Who does not wait is told when all is stored, its entry in the audit trail included; what is refused leaves nothing,
+/// wherever that is told.
+pub fn tells_how_a_snapshot_that_was_handed_over_began(ports: &dyn Ports) {
+    let world = World::new(ports);
+    let volume = world.volume();
+    let gone = a_volume(world.organization).build();
+    for of in [&volume, &gone] {
+        let snapshot = a_snapshot(world.organization).of(of).build();
+        let task = a_capture(&snapshot).build();
+        let entry = an_audit_entry(world.organization);
+        let (tell, told) = channel();
+        let handed_over = ports.audit().during(&entry, &mut || {
+            let tell = tell.clone();
+            let tell = Box::new(move |result| tell.send(result).unwrap());
+            ports.snapshots().begin_and_tell(&snapshot, &task, of, None, tell)
+        });
+        let began = handed_over.and_then(|()| told.recv().unwrap());
+
+        let query = AuditQuery::all(world.scope());
+        let noted = ports.audit().list(&query, Slice::first(10)).unwrap();
+        assert_eq!(noted.len(), 1);
+        if of.id() == volume.id() {
+            began.unwrap();
+            assert_eq!(noted[0].resource, Some(snapshot.id().as_uuid()));
+            assert_eq!(ports.snapshots().get(snapshot.id()).unwrap(), snapshot);
+            assert_eq!(ports.tasks().get(task.id()).unwrap(), task);
+        } else {
+            assert_stale(began);
+            assert_not_found(
+                ports.snapshots().get(snapshot.id()),
+                Resource::Snapshot,
+                snapshot.id().as_uuid(),
+            );
+        }
+    }
+    assert_eq!(world.copies(&volume), 1);
 }
 
 /// What is known of a whole copy comes back, and so does the reason of one that failed.
