@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use actix_web::web::Data;
 use anyhow::Context as _;
-use snapshot_api::{Api, ApiSettings, Changes, Health, Rates, Transfers, Turns};
+use snapshot_api::{Api, ApiSettings, Changes, Health, Rates, Reads, Transfers, Turns};
 use snapshot_domain::{
     InstanceId, Name, Result as DomainResult, Timestamp, Work,
     ports::{Clock as _, PackRepository},
@@ -350,6 +350,7 @@ impl Parts {
             access: access(&self.store),
             audit: audit(&self.store),
             ids: Arc::new(RandomIds),
+            reads: Arc::new(StoreReads(self.store.clone())),
             health: Arc::new(StoreHealth(self.store.clone())),
             wake_workers: Box::new(runner.waker()),
             transfers: Transfers::at_most(settings.limits.transfers.get()),
@@ -365,6 +366,15 @@ impl Parts {
                 reads_are_short: self.store.reads_are_short(),
             },
         }
+    }
+}
+
+/// Reads of rows share a connection and a transaction.
+struct StoreReads(Store);
+
+impl Reads for StoreReads {
+    fn together(&self, reads: &mut dyn FnMut()) {
+        self.0.together(reads);
     }
 }
 

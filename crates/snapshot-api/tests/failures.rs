@@ -15,11 +15,11 @@ use actix_web::{
 };
 use futures_util::{Stream, StreamExt as _, future, stream};
 use serde_json::{Value, json};
-use snapshot_api::{Api, ApiSettings, Changes, Health, Rates, Transfers, Turns, app};
+use snapshot_api::{Api, ApiSettings, Changes, Health, Rates, Reads, Transfers, Turns, app};
 use snapshot_domain::{
     Error, OrganizationId, Result, Volume, VolumeId, VolumeState,
     ports::{
-        OpenVolume, ReadAt, SnapshotBytes, SnapshotCursor, SnapshotRepository, StagedWrite, VolumeBytes,
+        Measured, OpenVolume, ReadAt, SnapshotBytes, SnapshotCursor, SnapshotRepository, StagedWrite, VolumeBytes,
         VolumeRepository,
     },
     testing::{
@@ -100,6 +100,7 @@ impl House {
                 ids.clone(),
             ),
             ids,
+            reads: Arc::new(OneByOne),
             health: Arc::new(Sick),
             wake_workers: Box::new(|| ()),
             transfers: Transfers::at_most(1),
@@ -143,6 +144,15 @@ fn access(store: &InMemoryStore) -> AccessService {
     let store = Arc::new(store.clone());
     let (clock, ids) = (Arc::new(ManualClock::default()), Arc::new(SequentialIds::default()));
     AccessService::new(store.clone(), store, clock, ids)
+}
+
+/// Reads that share nothing.
+struct OneByOne;
+
+impl Reads for OneByOne {
+    fn together(&self, reads: &mut dyn FnMut()) {
+        reads();
+    }
 }
 
 /// A store that can't be read.
@@ -238,7 +248,10 @@ async fn a_list_that_can_not_be_read_to_its_end_breaks_off() {
     snapshots.expect_count().returning(|_| Ok(100_000));
     snapshots.expect_list().returning(move |_, slice| match slice.after {
         None => Ok((0..slice.limit)
-            .map(|_| a_snapshot(organization).available().build())
+            .map(|_| Measured {
+                snapshot: a_snapshot(organization).available().build(),
+                exclusive_bytes: None,
+            })
             .collect()),
         Some(SnapshotCursor { .. }) => Err(unavailable()),
     });
@@ -283,7 +296,7 @@ async fn a_long_list_is_sent_whole_and_in_order() {
 async fn what_is_unavailable_says_when_to_come_again_and_nothing_of_its_cause() {
     let mut house = House::new();
     let mut snapshots = MockSnapshotRepository::new();
-    snapshots.expect_find().returning(|_, _| Err(unavailable()));
+    snapshots.expect_find_measured().returning(|_, _| Err(unavailable()));
     house.snapshots = Arc::new(snapshots);
     let path = format!("/snapshots/{}", a_snapshot(house.organization).build().id());
 
@@ -309,7 +322,7 @@ async fn a_store_that_can_not_be_read_makes_the_service_unhealthy() {
 async fn a_panic_is_an_answer_too() {
     let mut house = House::new();
     let mut snapshots = MockSnapshotRepository::new();
-    snapshots.expect_find().returning(|_, _| panic!("a bug"));
+    snapshots.expect_find_measured().returning(|_, _| panic!("a bug"));
     house.snapshots = Arc::new(snapshots);
     let path = format!("/snapshots/{}", a_snapshot(house.organization).build().id());
     let service = test::init_service(app(house.api())).await;

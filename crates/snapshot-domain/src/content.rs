@@ -32,6 +32,20 @@ impl ContentDigest {
     ///
     /// [`InvalidDigest`] unless it is written as described above.
     pub fn parse(raw: &str) -> Result<Self, InvalidDigest> {
+        Self::try_from(raw.to_owned())
+    }
+
+    /// The digest as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// As [`ContentDigest::parse`], without another copy.
+impl TryFrom<String> for ContentDigest {
+    type Error = InvalidDigest;
+
+    fn try_from(raw: String) -> Result<Self, InvalidDigest> {
         let (chunk, hash) = raw
             .strip_prefix("blake3-")
             .and_then(|rest| rest.split_once(':'))
@@ -40,15 +54,10 @@ impl ContentDigest {
         let is_number = chunk.starts_with(|first| matches!(first, '1'..='9')) && chunk.parse::<u32>().is_ok();
         let is_hash = hash.len() == 64 && hash.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
         if is_number && is_hash {
-            Ok(Self(raw.to_owned()))
+            Ok(Self(raw))
         } else {
             Err(InvalidDigest)
         }
-    }
-
-    /// The digest as text.
-    pub fn as_str(&self) -> &str {
-        &self.0
     }
 }
 

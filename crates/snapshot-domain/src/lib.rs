@@ -35,7 +35,7 @@
 //!
 //! // A service over doubles of all its ports; this one's database is down.
 //! let mut snapshots = MockSnapshotRepository::new();
-//! snapshots.expect_find().returning(|_, _| Err(Error::unavailable("no route to host")));
+//! snapshots.expect_find_measured().returning(|_, _| Err(Error::unavailable("no route to host")));
 //! let clock = Arc::new(ManualClock::default());
 //! let service = SnapshotService::new(
 //!     Arc::new(snapshots),

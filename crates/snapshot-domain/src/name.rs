@@ -44,24 +44,39 @@ impl Name {
     /// # Ok::<(), InvalidName>(())
     /// ```
     pub fn parse(raw: &str) -> Result<Self, InvalidName> {
-        let name = raw.trim();
-        let chars = name.chars().count();
-        if chars == 0 {
-            return Err(InvalidName::Empty);
-        }
-        if chars > Self::MAX_CHARS {
-            return Err(InvalidName::TooLong { chars });
-        }
-        if name.chars().any(char::is_control) {
-            return Err(InvalidName::ControlCharacter);
-        }
-        Ok(Self(name.to_owned()))
+        check(raw).map(|name| Self(name.to_owned()))
     }
 
     /// The name as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
+}
+
+/// As [`Name::parse`], without another copy of a text that is a name as it stands.
+impl TryFrom<String> for Name {
+    type Error = InvalidName;
+
+    fn try_from(raw: String) -> Result<Self, InvalidName> {
+        let name = check(&raw)?;
+        Ok(Self(if name.len() == raw.len() { raw } else { name.to_owned() }))
+    }
+}
+
+/// The name that a text is, without the white space around it.
+fn check(raw: &str) -> Result<&str, InvalidName> {
+    let name = raw.trim();
+    let chars = name.chars().count();
+    if chars == 0 {
+        return Err(InvalidName::Empty);
+    }
+    if chars > Name::MAX_CHARS {
+        return Err(InvalidName::TooLong { chars });
+    }
+    if name.chars().any(char::is_control) {
+        return Err(InvalidName::ControlCharacter);
+    }
+    Ok(name)
 }
 
 impl fmt::Display for Name {
@@ -75,6 +90,7 @@ mod tests {
     use super::*;
 
     fn check(raw: &str, expected: Result<&str, InvalidName>) {
+        assert_eq!(Name::try_from(raw.to_owned()), Name::parse(raw), "{raw:?}");
         assert_eq!(
             Name::parse(raw).as_ref().map(Name::as_str),
             expected.as_ref().map(|name| *name),

@@ -57,9 +57,9 @@ fn measure_reads(store: &Store, owner: &str, organization: OrganizationId) -> Re
     let query = SnapshotQuery::all(scope.clone());
     let first_page = SnapshotRepository::list(store, &query, Slice::first(50))?;
     let last = first_page.last().ok_or("there are no snapshots")?;
-    let slice = Slice::after(SnapshotCursor::of(last), 50);
+    let slice = Slice::after(SnapshotCursor::of(&last.snapshot), 50);
     print_median(&format!("{owner}: one snapshot"), || {
-        SnapshotRepository::find(store, &scope, last.id())?;
+        SnapshotRepository::find(store, &scope, last.snapshot.id())?;
         Ok(())
     })?;
     print_median(&format!("{owner}: first page of 50"), || {

@@ -18,6 +18,20 @@ use crate::{
     failure::Outcome,
 };
 
+/// Runs a query, which is written once, on the connection that there is: `on_either!(connection, connection => query)`.
+///
+/// For what requests ask for all the time. Run on [`AnyConnection`] itself, a query is the same, but Diesel writes its SQL
+/// twice before it finds the statement that it had prepared for it.
+macro_rules! on_either {
+    ($any:expr, $connection:ident => $query:expr) => {
+        match $any {
+            $crate::connection::AnyConnection::Sqlite($connection) => $query,
+            $crate::connection::AnyConnection::Postgres($connection) => $query,
+        }
+    };
+}
+pub(crate) use on_either;
+
 /// A connection to one of the databases. Diesel derives what lets one query be written for both.
 #[derive(diesel::MultiConnection)]
 pub(crate) enum AnyConnection {
@@ -114,16 +128,31 @@ impl AnyConnection {
 
     /// Runs queries that only read, and that all see the rows as they were at one moment.
     pub(crate) fn at_one_moment<T>(&mut self, queries: impl FnOnce(&mut Self) -> Outcome<T>) -> Outcome<T> {
+        if self.is_in_transaction()? {
+            return queries(self);
+        }
+        self.begin_read()?;
+        let result = queries(self);
+        self.roll_back()?;
+        result
+    }
+
+    /// Begins a transaction that only reads, and sees the rows as they are at one moment.
+    pub(crate) fn begin_read(&mut self) -> QueryResult<()> {
         match self {
             Self::Sqlite(connection) => AnsiTransactionManager::begin_transaction_sql(connection, "BEGIN"),
             Self::Postgres(connection) => AnsiTransactionManager::begin_transaction_sql(
                 connection,
                 "BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY",
             ),
-        }?;
-        let result = queries(self);
-        self.roll_back()?;
-        result
+        }
+    }
+
+    fn is_in_transaction(&mut self) -> QueryResult<bool> {
+        let depth = on_either!(self, connection => {
+            AnsiTransactionManager::transaction_manager_status_mut(connection).transaction_depth()
+        });
+        Ok(depth?.is_some())
     }
 
     /// Begins a part of a transaction that can be undone alone. Such parts follow each other, and do not lie in each other.

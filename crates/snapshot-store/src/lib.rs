@@ -63,6 +63,7 @@ mod sizes;
 mod snapshots;
 mod store;
 mod tasks;
+mod together;
 mod tokens;
 mod transfers;
 mod volumes;

@@ -32,6 +32,12 @@ pub(crate) struct Pooled {
     losses: u64,
 }
 
+impl Pooled {
+    pub(crate) const fn connection(&mut self) -> &mut AnyConnection {
+        &mut self.connection
+    }
+}
+
 pub(crate) type Lent = PooledConnection<Opener>;
 
 /// Opens connections for a pool.
@@ -105,7 +111,8 @@ impl Pool {
         }
     }
 
-    fn lend(&self) -> Outcome<Lent> {
+    /// Lends a connection. The pool takes it back when it is dropped, unless it is still in a transaction then.
+    pub(crate) fn lend(&self) -> Outcome<Lent> {
         self.connections.get().map_err(|error| Error::unavailable(error).into())
     }
 

@@ -217,4 +217,4 @@ table! {
 
 diesel::allow_tables_to_appear_in_same_query!(tokens, account_organizations);
 diesel::allow_tables_to_appear_in_same_query!(tasks, task_totals);
-diesel::allow_tables_to_appear_in_same_query!(snapshot_sizes, domain_sizes);
+diesel::allow_tables_to_appear_in_same_query!(snapshots, snapshot_sizes, domain_sizes);

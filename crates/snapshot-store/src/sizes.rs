@@ -10,8 +10,8 @@ use snapshot_domain::{
 
 use crate::{
     Store,
-    columns::{self, IDS_AT_ONCE, id_column, number_column},
-    connection::AnyConnection,
+    columns::{self, IDS_AT_ONCE, IdColumn, id_column, number_column},
+    connection::{AnyConnection, on_either},
     failure::Outcome,
     schema::{domain_sizes, snapshot_sizes, snapshots},
 };
@@ -40,7 +40,7 @@ impl SnapshotSizes for Store {
 
     fn snapshots_of(&self, domain: OrganizationId) -> Result<DomainSnapshots> {
         let key = id_column(domain.as_uuid());
-        let (change, ids): (Option<i64>, Vec<Vec<u8>>) = self.read(|connection| {
+        let (change, ids): (Option<i64>, Vec<IdColumn>) = self.read(|connection| {
             connection.at_one_moment(|connection| {
                 let change = domain_sizes::table
                     .find(&key)
@@ -48,12 +48,12 @@ impl SnapshotSizes for Store {
                     .first(connection)
                     .optional()?;
                 // The literal state is what lets the databases use the index that only has `available` snapshots.
-                let ids = snapshots::table
+                let ids = on_either!(connection, connection => snapshots::table
                     .filter(snapshots::domain_id.eq(&key))
                     .filter(sql::<Bool>("state = 'available'"))
                     .order(snapshots::id)
                     .select(snapshots::id)
-                    .load(connection)?;
+                    .load(connection))?;
                 Ok((change, ids))
             })
         })?;
@@ -63,7 +63,7 @@ impl SnapshotSizes for Store {
         })?;
         Ok(DomainSnapshots {
             change: columns::number(WHAT, change)?,
-            snapshots: ids.iter().map(|id| snapshot_id(id)).collect::<Result<_>>()?,
+            snapshots: ids.into_iter().map(|id| SnapshotId::new(id.0)).collect(),
         })
     }
 

@@ -144,6 +144,10 @@ impl Store {
         Arc::as_ptr(&self.0) as usize
     }
 
+    pub(crate) fn pool(&self) -> &Pool {
+        &self.0.pool
+    }
+
     pub(crate) fn default_quota(&self) -> Quota {
         self.0.options.default_quota
     }
@@ -155,7 +159,7 @@ impl Store {
 
     /// Runs queries that only read.
     pub(crate) fn read<T>(&self, queries: impl Fn(&mut AnyConnection) -> Outcome<T>) -> Result<T> {
-        self.0.pool.read(queries).map_err(Error::from)
+        self.read_here(queries).map_err(Error::from)
     }
 
     /// Runs queries in a transaction that is durable when this returns.

@@ -11,8 +11,8 @@ use snapshot_domain::{
 use crate::{
     Store,
     audit::Subject,
-    columns::{self, Nonsense, id_column},
-    connection::AnyConnection,
+    columns::{self, IdColumn, Nonsense, WordColumn, id_column},
+    connection::{AnyConnection, on_either},
     failure::{Outcome, refused},
     organizations,
     schema::{account_organizations, tokens},
@@ -35,7 +35,7 @@ struct TokenRow {
 }
 
 /// A token's id, account and role, and one of the organizations that the account acts for.
-type CallerRow = (Vec<u8>, Vec<u8>, String, Vec<u8>);
+type CallerRow = (IdColumn, IdColumn, WordColumn<Role>, IdColumn);
 
 impl TokenRepository for Store {
     fn insert(&self, token: &TokenRecord) -> Result<()> {
@@ -131,13 +131,12 @@ impl TokenRepository for Store {
     }
 
     fn caller(&self, hash: &TokenHash, now: Timestamp) -> Result<Option<Caller>> {
-        let hash = hash.as_bytes().to_vec();
         let now = now.as_micros();
         let rows: Vec<CallerRow> = self.read(|connection| {
             let same_account = account_organizations::account_id.eq(tokens::account_id);
-            let rows = tokens::table
+            let rows = on_either!(connection, connection => tokens::table
                 .inner_join(account_organizations::table.on(same_account))
-                .filter(tokens::hash.eq(&hash))
+                .filter(tokens::hash.eq(hash.as_bytes().as_slice()))
                 .filter(tokens::revoked_at.is_null())
                 .filter(
                     tokens::expires_at
@@ -151,20 +150,17 @@ impl TokenRepository for Store {
                     tokens::role,
                     account_organizations::organization_id,
                 ))
-                .load(connection)?;
+                .load(connection))?;
             Ok(rows)
         })?;
-        let Some((token, account, role, _)) = rows.first() else {
+        let Some(&(token, account, role, _)) = rows.first() else {
             return Ok(None);
         };
         Ok(Some(Caller {
-            token: TokenId::new(columns::id(WHAT, token)?),
-            account: AccountId::new(columns::id(WHAT, account)?),
-            organizations: rows
-                .iter()
-                .map(|(_, _, _, organization)| Ok(OrganizationId::new(columns::id(WHAT, organization)?)))
-                .collect::<Result<_>>()?,
-            role: self::role(role)?,
+            token: TokenId::new(token.0),
+            account: AccountId::new(account.0),
+            organizations: rows.iter().map(|row| OrganizationId::new(row.3.0)).collect(),
+            role: role.0,
         }))
     }
 }

@@ -1,9 +1,11 @@
 //! Snapshots, volumes and tasks as clients see them. Structs of their own, so that a change inside never changes the API.
 
-use serde::Serialize;
+use std::fmt;
+
+use serde::{Serialize, Serializer};
 use snapshot_domain::{
-    Losses, OrganizationId, RestoreMode, Snapshot, SnapshotState, Tag, Tags, Task, TaskState, Timestamp, Volume,
-    VolumeState, Work, use_case::Tracked,
+    Losses, OrganizationId, RestoreMode, Snapshot, SnapshotId, SnapshotState, Tag, Tags, Task, TaskState, Timestamp,
+    Volume, VolumeId, VolumeState, Work, use_case::Tracked,
 };
 use utoipa::ToSchema;
 
@@ -12,17 +14,17 @@ use super::{generation::Generation, openapi::words};
 /// A snapshot.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Snapshot)]
-pub(super) struct SnapshotBody {
+pub(super) struct SnapshotBody<'a> {
     /// The volume as it was called at the moment of the snapshot.
-    base_volume: BaseVolumeBody,
-    #[schema(format = DateTime, examples("2014-05-22T12:10:05.596769+00:00"))]
-    creation_date: String,
-    #[schema(format = Uuid, examples("6f418e5f-b42d-4423-a0b5-349c74c454a4"))]
-    id: String,
+    base_volume: BaseVolumeBody<'a>,
+    #[schema(value_type = String, format = DateTime, examples("2014-05-22T12:10:05.596769+00:00"))]
+    creation_date: Written<Timestamp>,
+    #[schema(value_type = String, format = Uuid, examples("6f418e5f-b42d-4423-a0b5-349c74c454a4"))]
+    id: Written<SnapshotId>,
     #[schema(min_length = 1, max_length = 128, examples("snapshot-1"))]
-    name: String,
-    #[schema(format = Uuid, examples("000a115d-2852-4b0a-9ce8-47f1134ba95a"))]
-    organization: String,
+    name: &'a str,
+    #[schema(value_type = String, format = Uuid, examples("000a115d-2852-4b0a-9ce8-47f1134ba95a"))]
+    organization: Written<OrganizationId>,
     /// Bytes.
     #[schema(minimum = 512, maximum = 17_592_186_044_416_u64, multiple_of = 512)]
     size: u64,
@@ -31,22 +33,23 @@ pub(super) struct SnapshotBody {
     #[schema(schema_with = words::volume_type, required)]
     volume_type: &'static str,
     /// The same as `organization`.
-    #[schema(format = Uuid, examples("000a115d-2852-4b0a-9ce8-47f1134ba95a"))]
-    project: String,
-    #[schema(format = DateTime, examples("2014-05-22T12:10:05.596769+00:00"))]
-    modification_date: String,
-    tags: Vec<String>,
-    zone: String,
+    #[schema(value_type = String, format = Uuid, examples("000a115d-2852-4b0a-9ce8-47f1134ba95a"))]
+    project: Written<OrganizationId>,
+    #[schema(value_type = String, format = DateTime, examples("2014-05-22T12:10:05.596769+00:00"))]
+    modification_date: Written<Timestamp>,
+    #[schema(value_type = Vec<String>)]
+    tags: TagTexts<'a>,
+    zone: &'a str,
     /// Why it ended in `error`.
-    error_reason: Option<String>,
+    error_reason: Option<&'a str>,
     /// Of the content, once it is whole.
     #[schema(examples("blake3-131072:71e0a99173564931c0b8acc52d2685a8e39c64dc52e3d02390fdac2a12b155cb"))]
-    digest: Option<String>,
+    digest: Option<&'a str>,
     /// What is known of the stored bytes.
     #[schema(schema_with = words::health, required)]
     health: &'static str,
-    #[schema(format = DateTime)]
-    verified_at: Option<String>,
+    #[schema(value_type = Option<String>, format = DateTime)]
+    verified_at: Option<Written<Timestamp>>,
     /// Bytes that it added when it was made.
     stored_size: Option<u64>,
     /// Bytes that deleting it now would free, while that is known.
@@ -59,10 +62,30 @@ pub(super) struct SnapshotBody {
 
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = BaseVolume)]
-struct BaseVolumeBody {
-    #[schema(format = Uuid, examples("701a8946-ff9d-4579-95e3-1c2c2d1f892d"))]
-    id: String,
-    name: String,
+struct BaseVolumeBody<'a> {
+    #[schema(value_type = String, format = Uuid, examples("701a8946-ff9d-4579-95e3-1c2c2d1f892d"))]
+    id: Written<VolumeId>,
+    name: &'a str,
+}
+
+/// Written as it reads, without a text in between: lists are full of dates and ids.
+#[derive(Debug)]
+struct Written<T>(T);
+
+impl<T: fmt::Display> Serialize for Written<T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&self.0)
+    }
+}
+
+/// Tags as a list of texts.
+#[derive(Debug)]
+struct TagTexts<'a>(&'a Tags);
+
+impl Serialize for TagTexts<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.0.as_slice().iter().map(Tag::as_str))
+    }
 }
 
 /// A volume.
@@ -155,8 +178,8 @@ struct RangeBody {
 
 /// `{"snapshot": …}`, with its task where that is told.
 #[derive(Debug, Serialize, ToSchema)]
-pub(super) struct OneSnapshot {
-    snapshot: SnapshotBody,
+pub(super) struct OneSnapshot<'a> {
+    snapshot: SnapshotBody<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
     task: Option<TaskBody>,
 }
@@ -175,9 +198,9 @@ pub(super) struct OneTask {
     task: TaskBody,
 }
 
-impl OneSnapshot {
+impl<'a> OneSnapshot<'a> {
     /// Presents a snapshot.
-    pub(super) fn new(snapshot: &Tracked<Snapshot>, zone: &str) -> Self {
+    pub(super) fn new(snapshot: &'a Tracked<Snapshot>, zone: &'a str) -> Self {
         Self {
             snapshot: SnapshotBody::new(snapshot, zone),
             task: None,
@@ -216,40 +239,39 @@ impl OneTask {
     }
 }
 
-impl SnapshotBody {
+impl<'a> SnapshotBody<'a> {
     /// Presents a snapshot.
-    pub(super) fn new(snapshot: &Tracked<Snapshot>, zone: &str) -> Self {
+    pub(super) fn new(snapshot: &'a Tracked<Snapshot>, zone: &'a str) -> Self {
         let Tracked {
             item,
             progress,
             exclusive_bytes,
         } = snapshot;
-        let Owner { organization, project } = Owner::new(item.organization());
         let (content, error_reason) = match item.state() {
             SnapshotState::Snapshotting => (None, None),
             SnapshotState::Available(content) => (Some(content), None),
-            SnapshotState::Error { reason } => (None, Some(reason.clone())),
+            SnapshotState::Error { reason } => (None, Some(reason.as_str())),
         };
         Self {
             base_volume: BaseVolumeBody {
-                id: item.base_volume().id.to_string(),
-                name: item.base_volume().name.to_string(),
+                id: Written(item.base_volume().id),
+                name: item.base_volume().name.as_str(),
             },
-            creation_date: item.created_at().to_string(),
-            id: item.id().to_string(),
-            name: item.name().to_string(),
-            organization,
+            creation_date: Written(item.created_at()),
+            id: Written(item.id()),
+            name: item.name().as_str(),
+            organization: Written(item.organization()),
             size: item.size().as_bytes(),
             state: item.state().name().as_str(),
             volume_type: item.volume_type().as_str(),
-            project,
-            modification_date: item.modified_at().to_string(),
-            tags: texts(item.tags()),
-            zone: zone.to_owned(),
+            project: Written(item.organization()),
+            modification_date: Written(item.modified_at()),
+            tags: TagTexts(item.tags()),
+            zone,
             error_reason,
-            digest: content.map(|content| content.digest.to_string()),
+            digest: content.map(|content| content.digest.as_str()),
             health: item.health().name().as_str(),
-            verified_at: item.health().verified_at().as_ref().map(Timestamp::to_string),
+            verified_at: item.health().verified_at().map(Written),
             stored_size: content.map(|content| content.stored_bytes),
             exclusive_size: *exclusive_bytes,
             progress: progress.map(snapshot_domain::Progress::percent),

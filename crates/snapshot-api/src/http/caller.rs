@@ -1,7 +1,7 @@
 //! Who calls: the token in `X-Auth-Token`.
 
 use actix_web::{HttpMessage, HttpRequest, web::Data};
-use snapshot_domain::{Caller, Token};
+use snapshot_domain::{Caller, Result as DomainResult, Token};
 
 use super::{Api, blocking::read_rows, error::ApiError};
 
@@ -28,6 +28,59 @@ fn token(request: &HttpRequest) -> Result<Option<Token>, ApiError> {
     Ok(sent.to_str().ok().and_then(|text| Token::parse(text.trim()).ok()))
 }
 
+/// Finds out who sent a request, and reads something for them, both at one moment.
+///
+/// # Errors
+///
+/// Those of [`identify`], and those of `read`.
+pub(super) async fn read_as<T, E, F>(api: &Data<Api>, request: &HttpRequest, read: F) -> Result<T, ApiError>
+where
+    F: FnOnce(&Api, &Caller) -> Result<T, E> + Send + 'static,
+    T: Send + 'static,
+    E: Into<ApiError> + Send + 'static,
+{
+    let Some(token) = token(request)? else {
+        return Err(refused(api, request));
+    };
+    let read = read_rows(api, move |api| {
+        let mut read = Some(read);
+        let mut done = Ok(None);
+        api.reads.together(&mut || {
+            if let Some(read) = read.take() {
+                done = authenticated(api, &token, read);
+            }
+        });
+        done
+    });
+    let Some((caller, read)) = read.await? else {
+        return Err(refused(api, request));
+    };
+    request.extensions_mut().insert(caller);
+    read
+}
+
+/// What is read for whoever shows a token; `None` when it is not taken.
+fn authenticated<T, E: Into<ApiError>>(
+    api: &Api,
+    token: &Token,
+    read: impl FnOnce(&Api, &Caller) -> Result<T, E>,
+) -> DomainResult<Option<(Caller, Result<T, ApiError>)>> {
+    let Some(caller) = api.access.authenticate(token)? else {
+        return Ok(None);
+    };
+    let read = match api.rates.count(caller.token) {
+        Ok(()) => read(api, &caller).map_err(Into::into),
+        Err(too_fast) => Err(too_fast),
+    };
+    Ok(Some((caller, read)))
+}
+
+/// Notes that a token was not taken.
+fn refused(api: &Api, request: &HttpRequest) -> ApiError {
+    let counted = api.rates.count_refused(request.peer_addr().map(|peer| peer.ip()));
+    counted.err().unwrap_or(ApiError::TokenRefused)
+}
+
 /// Finds out who sent a request, and notes it for the access log and for who asks again.
 ///
 /// # Errors
@@ -44,8 +97,7 @@ pub(super) async fn identify(api: &Data<Api>, request: &HttpRequest) -> Result<C
         None => None,
     };
     let Some(caller) = caller else {
-        api.rates.count_refused(request.peer_addr().map(|peer| peer.ip()))?;
-        return Err(ApiError::TokenRefused);
+        return Err(refused(api, request));
     };
     request.extensions_mut().insert(caller.clone());
     api.rates.count(caller.token)?;

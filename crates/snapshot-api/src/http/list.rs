@@ -18,7 +18,8 @@ use snapshot_domain::{
 
 use super::{
     Api,
-    blocking::{on_pool, read_rows},
+    blocking::on_pool,
+    caller,
     error::ApiError,
     field::{self, Fields},
     generation::Generation,
@@ -31,6 +32,9 @@ const DEFAULT_PER_PAGE: u64 = 50;
 
 /// How many items of a whole list are in memory at once.
 const BATCH_ITEMS: u32 = 200;
+
+/// Room that is made for an item, so that a page is written without being moved.
+const USUAL_ITEM_BYTES: usize = 768;
 
 /// Something that there are lists of.
 pub(super) trait Listed: Sized + Send + 'static {
@@ -45,7 +49,7 @@ pub(super) trait Listed: Sized + Send + 'static {
     /// A place in the order of the list.
     type Cursor: Copy + Send + 'static;
     /// How one of it looks in a body.
-    type Body: Serialize;
+    type Body<'a>: Serialize;
 
     /// Reads the conditions. `None` when one is wrong or the scope is, which is noted.
     fn query(fields: &mut Fields, scope: Option<Scope>) -> Option<Self::Query>;
@@ -56,30 +60,63 @@ pub(super) trait Listed: Sized + Send + 'static {
     /// The place of one.
     fn cursor(&self) -> Self::Cursor;
     /// Presents one.
-    fn body(item: &Tracked<Self>, zone: &str) -> Self::Body;
+    fn body<'a>(item: &'a Tracked<Self>, zone: &'a str) -> Self::Body<'a>;
 }
 
 /// Answers a request for a list.
 ///
 /// # Errors
 ///
-/// 400 with every parameter that is wrong, 403 when the caller may not read.
-pub(super) async fn answer<T: Listed>(
-    api: &Data<Api>,
-    caller: &Caller,
-    request: &HttpRequest,
-) -> Result<HttpResponse, ApiError> {
+/// 401 and 429 as for every request, 400 with every parameter that is wrong, 403 when the caller may not read.
+pub(super) async fn answer<T: Listed>(api: &Data<Api>, request: &HttpRequest) -> Result<HttpResponse, ApiError> {
     let generation = Generation::of(api, request);
-    let mut fields = Fields::of_query(request.query_string())?;
+    let query = request.query_string().to_owned();
+    let begun = caller::read_as(api, request, move |api, caller| {
+        begin::<T>(api, caller, &query, generation)
+    });
+    match begun.await? {
+        Begun::Page { total, links, json } => Ok(HttpResponse::Ok()
+            .content_type(ContentType::json())
+            .insert_header((TOTAL_COUNT, HeaderValue::from(total)))
+            .insert_header((LINK, links))
+            .body(json)),
+        Begun::Whole { total, begun } => {
+            let mut answer = HttpResponse::Ok();
+            answer
+                .content_type(ContentType::json())
+                .insert_header((TOTAL_COUNT, HeaderValue::from(total)));
+            let mut whole = Whole {
+                api: api.clone(),
+                request: request_id::of(request),
+                begun,
+            };
+            Ok(match whole.begun.step {
+                Step::Over => answer.body(whole.begun.json.take()),
+                Step::Read(_) => answer.streaming(stream::unfold(whole, Whole::piece)),
+            })
+        }
+    }
+}
+
+/// What is read of a list before its answer begins.
+enum Begun<T: Listed> {
+    /// All of it.
+    Page { total: u64, links: String, json: Bytes },
+    /// The first batch.
+    Whole { total: u64, begun: BegunWhole<T> },
+}
+
+fn begin<T: Listed>(api: &Api, caller: &Caller, query: &str, generation: Generation) -> Result<Begun<T>, ApiError> {
+    let mut fields = Fields::of_query(query)?;
     let filters = repeated_filters::<T>(&fields);
     let page = page(&mut fields, &generation);
     let scope = scope(&mut fields, caller.may(T::RIGHT)?);
     let query = T::query(&mut fields, scope);
     let (page, query) = fields.finish(page.zip(query))?;
-    match page {
-        Some(page) => answer_page::<T>(api, query, page, &filters, generation).await,
-        None => answer_whole::<T>(api, query, request_id::of(request), generation).await,
-    }
+    Ok(match page {
+        Some(page) => read_page::<T>(api, &query, page, &filters, &generation)?,
+        None => begin_whole::<T>(api, query, generation)?,
+    })
 }
 
 /// What the caller may see of the organization that the filters name.
@@ -116,87 +153,65 @@ fn page(fields: &mut Fields, generation: &Generation) -> Option<Option<Page>> {
     })
 }
 
-async fn answer_page<T: Listed>(
-    api: &Data<Api>,
-    query: T::Query,
+fn read_page<T: Listed>(
+    api: &Api,
+    query: &T::Query,
     page: Page,
     filters: &str,
-    generation: Generation,
-) -> Result<HttpResponse, ApiError> {
-    let path = generation.path(&format!("/{}", T::NAME));
-    let (total, json) = read_rows(api, move |api| {
-        let total = T::count(api, &query)?;
-        let skip = (page.number - 1).saturating_mul(page.per_page);
-        let items = if skip < total {
-            let limit = u32::try_from(page.per_page).unwrap_or(u32::MAX);
-            T::slice(
-                api,
-                &query,
-                Slice {
-                    after: None,
-                    skip,
-                    limit,
-                },
-            )?
-        } else {
-            Vec::new()
+    generation: &Generation,
+) -> DomainResult<Begun<T>> {
+    let total = T::count(api, query)?;
+    let skip = (page.number - 1).saturating_mul(page.per_page);
+    let items = if skip < total {
+        let limit = u32::try_from(page.per_page).unwrap_or(u32::MAX);
+        let slice = Slice {
+            after: None,
+            skip,
+            limit,
         };
-        let mut json = Json::<T>::begin();
-        json.add(&items, generation.zone());
-        Ok((total, json.end()))
+        T::slice(api, query, slice)?
+    } else {
+        Vec::new()
+    };
+    let mut json = Json::<T>::begin();
+    json.add(&items, generation.zone());
+    json.close();
+    let path = generation.path(&format!("/{}", T::NAME));
+    Ok(Begun::Page {
+        total,
+        links: links(&path, page, total, filters),
+        json: json.take(),
     })
-    .await?;
-    Ok(HttpResponse::Ok()
-        .content_type(ContentType::json())
-        .insert_header((TOTAL_COUNT, HeaderValue::from(total)))
-        .insert_header((LINK, links(&path, page, total, filters)))
-        .body(json))
 }
 
-async fn answer_whole<T: Listed>(
-    api: &Data<Api>,
-    query: T::Query,
-    request: RequestId,
-    generation: Generation,
-) -> Result<HttpResponse, ApiError> {
-    let whole = query.clone();
-    let (total, first) = read_rows(api, move |api| {
-        let first = T::slice(api, &whole, Slice::first(BATCH_ITEMS))?;
-        let read = first.len() as u64;
-        let total = if read < u64::from(BATCH_ITEMS) {
-            read
-        } else {
-            T::count(api, &whole)?
-        };
-        Ok((total, first))
-    })
-    .await?;
-    let mut json = Json::<T>::begin();
-    json.add(&first, generation.zone());
-    let next = next_cursor(&first);
-    let mut answer = HttpResponse::Ok();
-    answer
-        .content_type(ContentType::json())
-        .insert_header((TOTAL_COUNT, HeaderValue::from(total)));
-    let Some(next) = next else {
-        return Ok(answer.body(json.end()));
+fn begin_whole<T: Listed>(api: &Api, query: T::Query, generation: Generation) -> DomainResult<Begun<T>> {
+    let first = T::slice(api, &query, Slice::first(BATCH_ITEMS))?;
+    let read = first.len() as u64;
+    let total = if read < u64::from(BATCH_ITEMS) {
+        read
+    } else {
+        T::count(api, &query)?
     };
-    let begun = Whole {
-        api: api.clone(),
+    let mut begun = BegunWhole {
+        json: Json::begin(),
         query,
-        request,
         generation,
-        json,
-        step: Step::Read(next),
+        step: Step::Over,
     };
-    Ok(answer.streaming(stream::unfold(begun, Whole::piece)))
+    begun.add(&first);
+    Ok(Begun::Whole { total, begun })
 }
 
 /// A whole list that is being sent.
 struct Whole<T: Listed> {
     api: Data<Api>,
-    query: T::Query,
     request: RequestId,
+    begun: BegunWhole<T>,
+}
+
+/// How far a whole list is.
+struct BegunWhole<T: Listed> {
+    query: T::Query,
     generation: Generation,
     json: Json<T>,
     step: Step<T::Cursor>,
@@ -209,34 +224,40 @@ enum Step<C> {
     Over,
 }
 
+impl<T: Listed> BegunWhole<T> {
+    fn add(&mut self, batch: &[Tracked<T>]) {
+        self.json.add(batch, self.generation.zone());
+        if let Some(next) = next_cursor(batch) {
+            self.step = Step::Read(next);
+        } else {
+            self.step = Step::Over;
+            self.json.close();
+        }
+    }
+}
+
 impl<T: Listed> Whole<T> {
-    /// The next piece of the body.
+    /// The next piece of the body; an error is the last one.
     async fn piece(mut self) -> Option<(Result<Bytes, ApiError>, Self)> {
         // The first batch was read before the answer began.
-        if !self.json.text.is_empty() {
-            return Some((Ok(self.json.take()), self));
+        if !self.begun.json.text.is_empty() {
+            return Some((Ok(self.begun.json.take()), self));
         }
-        let Step::Read(after) = self.step else {
+        let Step::Read(after) = self.begun.step else {
             return None;
         };
         // A long list is no short read: on the threads that serve connections it would hold up everybody else.
-        let (api, query) = (self.api.clone(), self.query.clone());
+        let (api, query) = (self.api.clone(), self.begun.query.clone());
         let read = on_pool(move || T::slice(&api, &query, Slice::after(after, BATCH_ITEMS)));
         let piece = match read.await {
             Ok(batch) => {
-                self.json.add(&batch, self.generation.zone());
-                if let Some(next) = next_cursor(&batch) {
-                    self.step = Step::Read(next);
-                } else {
-                    self.step = Step::Over;
-                    self.json.close();
-                }
-                Ok(self.json.take())
+                self.begun.add(&batch);
+                Ok(self.begun.json.take())
             }
             Err(error) => {
                 // The status line is long gone: cutting the connection is all that can tell the client.
                 log::error!(request = self.request.to_string(); "a list broke off: {}", error.with_causes());
-                self.step = Step::Over;
+                self.begun.step = Step::Over;
                 Err(error)
             }
         };
@@ -269,6 +290,7 @@ impl<T: Listed> Json<T> {
     }
 
     fn add(&mut self, items: &[Tracked<T>], zone: &str) {
+        self.text.reserve(items.len() * USUAL_ITEM_BYTES);
         for item in items {
             if !self.is_empty {
                 self.text.push(b',');
@@ -285,11 +307,6 @@ impl<T: Listed> Json<T> {
 
     fn take(&mut self) -> Bytes {
         Bytes::from(std::mem::take(&mut self.text))
-    }
-
-    fn end(mut self) -> Bytes {
-        self.close();
-        self.take()
     }
 }
 

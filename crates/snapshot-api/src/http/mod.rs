@@ -85,6 +85,8 @@ pub struct Api {
     pub audit: AuditService,
     /// Names requests that bring no name of their own.
     pub ids: Arc<dyn IdSource>,
+    /// Does what a request reads together.
+    pub reads: Arc<dyn Reads>,
     /// Whether the service can do its work.
     pub health: Arc<dyn Health>,
     /// Tells the workers that there is a new task. Must return at once.
@@ -116,6 +118,13 @@ pub struct ApiSettings {
     pub heartbeat: Duration,
     /// Whether reading a few rows is so quick that it may run on the thread that serves the connections.
     pub reads_are_short: bool,
+}
+
+/// Does several reads as one.
+pub trait Reads: Send + Sync {
+    /// Does something on this thread that reads several times and does not write, so that the reads may share what each
+    /// would cost alone. What they see is never older than this call.
+    fn together(&self, reads: &mut dyn FnMut());
 }
 
 /// Whether the service can do its work.

@@ -67,23 +67,27 @@ impl Looker {
 ///
 /// # Errors
 ///
-/// 400 for a bad `wait` or `timeout`, 503 when too many wait, and what looking can fail with.
+/// What `id` fails with, 401 and 429 as for every request, 400 for a bad `wait` or `timeout`, 503 when too many wait, and
+/// what looking can fail with.
 pub(super) async fn read(
     api: &Data<Api>,
     request: &HttpRequest,
-    caller: Caller,
-    id: Uuid,
-    look: Look,
+    id: Result<Uuid, ApiError>,
+    look: impl Fn(&Api, &Caller, Uuid) -> DomainResult<Shown> + Send + Sync + 'static,
 ) -> Result<Shown, ApiError> {
-    let Some(patience) = patience(request.query_string())? else {
-        return read_rows(api, move |api| look(api, &caller)).await;
-    };
+    let asked = id.and_then(|id| Ok((id, patience(request.query_string())?)));
+    if let Ok((id, None)) = asked {
+        return caller::read_as(api, request, move |api, caller| look(api, caller, id)).await;
+    }
+    caller::identify(api, request).await?;
+    let (id, patience) = asked?;
+    let patience = patience.unwrap_or_default();
     // Before the first look, so that no change is missed.
     let watch = api.changes.watch(id)?;
     let looker = Looker {
         api: api.clone(),
         request: caller::shown(request)?,
-        look,
+        look: Arc::new(move |api, caller| look(api, caller, id)),
     };
     let until = Instant::now() + patience;
     loop {

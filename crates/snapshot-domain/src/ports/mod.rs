@@ -46,7 +46,7 @@ pub use packs::PackRepository;
 pub use quotas::QuotaRepository;
 pub use receipts::ReceiptRepository;
 pub use sizes::{DomainSnapshots, SnapshotSizes};
-pub use snapshots::{SnapshotCursor, SnapshotQuery, SnapshotRepository};
+pub use snapshots::{Measured, SnapshotCursor, SnapshotQuery, SnapshotRepository};
 pub use tasks::{Renewal, TaskQueue};
 pub use transfers::TransferRepository;
 pub use volumes::{VolumeCursor, VolumeQuery, VolumeRepository};

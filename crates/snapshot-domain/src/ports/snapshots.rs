@@ -59,6 +59,13 @@ pub trait SnapshotRepository: Send + Sync {
     /// [`NotFound`](crate::Error::NotFound) when there is none, or when it is somebody else's.
     fn find(&self, scope: &Scope, id: SnapshotId) -> Result<Snapshot>;
 
+    /// As [`find`](Self::find), with what the snapshot takes for itself.
+    ///
+    /// # Errors
+    ///
+    /// As [`find`](Self::find).
+    fn find_measured(&self, scope: &Scope, id: SnapshotId) -> Result<Measured>;
+
     /// The snapshot, whoever owns it: for background work.
     ///
     /// # Errors
@@ -78,7 +85,7 @@ pub trait SnapshotRepository: Send + Sync {
     /// # Errors
     ///
     /// Only those of the storage itself.
-    fn list(&self, query: &SnapshotQuery, slice: Slice<SnapshotCursor>) -> Result<Vec<Snapshot>>;
+    fn list(&self, query: &SnapshotQuery, slice: Slice<SnapshotCursor>) -> Result<Vec<Measured>>;
 
     /// How many snapshots match.
     ///
@@ -120,6 +127,15 @@ pub trait SnapshotRepository: Send + Sync {
     ///
     /// As [`cancel`](Self::cancel).
     fn delete(&self, snapshot: &Snapshot, forget: &Task) -> Result<()>;
+}
+
+/// A snapshot, and what it takes for itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Measured {
+    /// The snapshot.
+    pub snapshot: Snapshot,
+    /// What [`SnapshotSizes::exclusive_bytes`](crate::ports::SnapshotSizes::exclusive_bytes) would tell of it at that moment.
+    pub exclusive_bytes: Option<u64>,
 }
 
 /// Which snapshots are wanted: all conditions at once.

@@ -4,10 +4,10 @@ use std::{collections::HashMap, sync::Arc};
 
 use super::{Begun, CheckService, ReceiptOf, Tracked, until_not_stale};
 use crate::{
-    Caller, Error, Name, NewSnapshot, OrganizationId, RequestId, Resource, Result, RevisionCondition, Right, Scope,
-    Snapshot, SnapshotChanges, SnapshotId, SnapshotState, Tags, Task, TaskId, Volume, VolumeId, Work,
+    Caller, Error, Name, NewSnapshot, OrganizationId, Progress, RequestId, Resource, Result, RevisionCondition, Right,
+    Scope, Snapshot, SnapshotChanges, SnapshotId, SnapshotState, Tags, Task, TaskId, Volume, VolumeId, Work,
     ports::{
-        Clock, IdSource, ReadAt, Slice, SnapshotBytes, SnapshotCursor, SnapshotQuery, SnapshotRepository,
+        Clock, IdSource, Measured, ReadAt, Slice, SnapshotBytes, SnapshotCursor, SnapshotQuery, SnapshotRepository,
         SnapshotSizes, TaskQueue, VolumeRepository,
     },
 };
@@ -160,34 +160,29 @@ impl SnapshotService {
     ///
     /// Only those of the storage itself.
     pub fn list(&self, query: &SnapshotQuery, slice: Slice<SnapshotCursor>) -> Result<Vec<Tracked<Snapshot>>> {
-        let snapshots = self.snapshots.list(query, slice)?;
-        let copying: Vec<_> = snapshots
+        let listed = self.snapshots.list(query, slice)?;
+        let copying: Vec<_> = listed
             .iter()
-            .filter(|it| is_being_copied(it))
-            .map(Snapshot::id)
+            .filter(|it| is_being_copied(&it.snapshot))
+            .map(|it| it.snapshot.id())
             .collect();
         let mut progress: HashMap<_, _> = if copying.is_empty() {
             HashMap::new()
         } else {
             self.tasks.captures_of(&copying)?.into_iter().collect()
         };
-        let whole: Vec<_> = snapshots
-            .iter()
-            .filter(|it| it.readable().is_ok())
-            .map(Snapshot::id)
-            .collect();
-        let mut exclusive_bytes: HashMap<_, _> = if whole.is_empty() {
-            HashMap::new()
-        } else {
-            self.sizes.exclusive_bytes(&whole)?.into_iter().collect()
-        };
-        Ok(snapshots
+        Ok(listed
             .into_iter()
-            .map(|item| Tracked {
-                progress: progress.remove(&item.id()),
-                exclusive_bytes: exclusive_bytes.remove(&item.id()),
-                item,
-            })
+            .map(
+                |Measured {
+                     snapshot,
+                     exclusive_bytes,
+                 }| Tracked {
+                    progress: progress.remove(&snapshot.id()),
+                    exclusive_bytes,
+                    item: snapshot,
+                },
+            )
             .collect())
     }
 
@@ -206,8 +201,15 @@ impl SnapshotService {
     ///
     /// [`NotFound`](crate::Error::NotFound) when there is none, or when it is somebody else's.
     pub fn get(&self, caller: &Caller, id: SnapshotId) -> Result<Tracked<Snapshot>> {
-        let item = self.snapshots.find(&caller.may(Right::Read)?.scope(), id)?;
-        self.track(item)
+        let Measured {
+            snapshot,
+            exclusive_bytes,
+        } = self.snapshots.find_measured(&caller.may(Right::Read)?.scope(), id)?;
+        Ok(Tracked {
+            progress: self.progress(&snapshot)?,
+            exclusive_bytes,
+            item: snapshot,
+        })
     }
 
     /// Renames, retags or transfers a snapshot, and returns it as it is afterwards.
@@ -306,15 +308,6 @@ impl SnapshotService {
     }
 
     fn track(&self, item: Snapshot) -> Result<Tracked<Snapshot>> {
-        let progress = if is_being_copied(&item) {
-            self.tasks
-                .captures_of(&[item.id()])?
-                .into_iter()
-                .next()
-                .map(|(_, progress)| progress)
-        } else {
-            None
-        };
         let exclusive_bytes = if item.readable().is_ok() {
             let known = self.sizes.exclusive_bytes(&[item.id()])?;
             known.into_iter().next().map(|(_, bytes)| bytes)
@@ -322,10 +315,18 @@ impl SnapshotService {
             None
         };
         Ok(Tracked {
-            item,
-            progress,
+            progress: self.progress(&item)?,
             exclusive_bytes,
+            item,
         })
+    }
+
+    fn progress(&self, snapshot: &Snapshot) -> Result<Option<Progress>> {
+        if !is_being_copied(snapshot) {
+            return Ok(None);
+        }
+        let progress = self.tasks.captures_of(&[snapshot.id()])?;
+        Ok(progress.into_iter().next().map(|(_, progress)| progress))
     }
 }
 

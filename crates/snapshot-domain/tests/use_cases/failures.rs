@@ -5,7 +5,7 @@ use std::sync::Arc;
 use mockall::predicate::eq;
 use snapshot_domain::{
     Error, Finding, Resource, Right, Snapshot, SnapshotChanges, VolumeState,
-    ports::{Slice, SnapshotQuery},
+    ports::{Measured, Slice, SnapshotQuery},
     testing::{
         InMemorySnapshotBytes, InMemoryStore, InMemoryVolumes, ManualClock, MockCheckRepository,
         MockOrganizationRepository, MockReadAt, MockSnapshotBytes, MockSnapshotRepository, MockStagedWrite,
@@ -178,6 +178,7 @@ fn what_the_database_fails_with_comes_out_of_every_call_about_snapshots() {
     let command = new_snapshot(&caller, snapshot.base_volume().id);
     let mut ports = Ports::default();
     ports.snapshots.expect_find().returning(|_, _| Err(broken()));
+    ports.snapshots.expect_find_measured().returning(|_, _| Err(broken()));
     ports.snapshots.expect_list().returning(|_, _| Err(broken()));
     ports.snapshots.expect_count().returning(|_| Err(broken()));
     ports.volumes.expect_find().returning(|_, _| Err(broken()));
@@ -212,7 +213,7 @@ fn nobody_asks_for_the_progress_of_snapshots_that_are_not_copied() {
     let snapshot = a_snapshot(an_organization().id).available().build();
     let mut ports = Ports::default();
     find_always(&mut ports, &snapshot);
-    let listed = snapshot.clone();
+    let listed = not_measured(&snapshot);
     ports
         .snapshots
         .expect_list()
@@ -530,6 +531,18 @@ fn over_the_same_rows(story: &Story, bytes: MockVolumeBytes) -> VolumeService {
 fn find_always(ports: &mut Ports, snapshot: &Snapshot) {
     let found = snapshot.clone();
     ports.snapshots.expect_find().returning(move |_, _| Ok(found.clone()));
+    let measured = not_measured(snapshot);
+    ports
+        .snapshots
+        .expect_find_measured()
+        .returning(move |_, _| Ok(measured.clone()));
+}
+
+fn not_measured(snapshot: &Snapshot) -> Measured {
+    Measured {
+        snapshot: snapshot.clone(),
+        exclusive_bytes: None,
+    }
 }
 
 fn no_progress(ports: &mut Ports) {

@@ -1,24 +1,59 @@
 //! Lists of snapshots.
 
-use diesel::{dsl::count_star, prelude::*};
+use diesel::{dsl::count_star, helper_types::IntoBoxed, prelude::*};
 use snapshot_domain::{
     OrganizationId,
     ports::{Slice, SnapshotCursor, SnapshotQuery},
 };
 
-use super::{AnyConnection, MultiBackend, Outcome, Places, StoredRow};
+use super::{AnyConnection, MeasuredRow, MultiBackend, Outcome, Places, StoredRow, on_either, row};
 use crate::{
     columns::{self, id_column},
     list::{self, Listing, Place},
-    schema::{snapshot_totals, snapshots},
+    schema::{domain_sizes, snapshot_sizes, snapshot_totals, snapshots},
 };
+
+/// The columns of a [`MeasuredRow`].
+macro_rules! measured {
+    () => {
+        (
+            StoredRow::as_select(),
+            snapshot_sizes::exclusive_bytes.nullable(),
+            domain_sizes::changes.nullable(),
+        )
+    };
+}
+
+/// An organization's rows, of `source`, for which the query's conditions hold. A count takes snapshots alone: SQLite would
+/// look up the size of each.
+macro_rules! matching {
+    ($source:expr, $query:expr, $organization:expr) => {{
+        let query: &SnapshotQuery = $query;
+        let mut rows = $source
+            .filter(snapshots::organization_id.eq($organization))
+            .into_boxed::<MultiBackend>();
+        if let Some(name) = &query.name {
+            rows = rows.filter(snapshots::name.eq(name.as_str()));
+        }
+        for tag in &query.tags {
+            rows = rows.filter(columns::has_tag(tag));
+        }
+        if let Some(volume) = query.base_volume {
+            rows = rows.filter(snapshots::base_volume_id.eq(id_column(volume.as_uuid())));
+        }
+        if let Some(state) = query.state {
+            rows = rows.filter(snapshots::state.eq(state.as_str()));
+        }
+        rows
+    }};
+}
 
 pub(super) fn page(
     connection: &mut AnyConnection,
     places: &Places,
     query: &SnapshotQuery,
     slice: Slice<SnapshotCursor>,
-) -> Outcome<Vec<StoredRow>> {
+) -> Outcome<Vec<MeasuredRow>> {
     if let (None, 1.., [organization], true) = (
         slice.after,
         slice.skip,
@@ -40,17 +75,17 @@ fn later_page(
     query: &SnapshotQuery,
     organization: OrganizationId,
     slice: Slice<SnapshotCursor>,
-) -> Outcome<Vec<StoredRow>> {
+) -> Outcome<Vec<MeasuredRow>> {
     let organization = id_column(organization.as_uuid());
     let skip = i64::try_from(slice.skip).unwrap_or(i64::MAX);
     let limit = i64::from(slice.limit);
     connection.at_one_moment(|connection| {
-        let shifts: i64 = snapshot_totals::table
-            .find(&organization)
+        let shifts: Option<i64> = on_either!(connection, connection => snapshot_totals::table
+            .find(organization.as_slice())
             .select(snapshot_totals::shifts)
             .first(connection)
-            .optional()?
-            .unwrap_or(0);
+            .optional())?;
+        let shifts = shifts.unwrap_or(0);
         let (passed, after) = match places.nearest(&organization, shifts, skip) {
             Some((passed, place)) => (passed, Some(place)),
             None => (0, None),
@@ -77,24 +112,26 @@ pub(super) fn count(connection: &mut AnyConnection, query: &SnapshotQuery) -> Ou
     let everything = is_everything(query);
     list::sum(connection, &query.scope, |connection, organization| {
         let count = if everything {
-            snapshot_totals::table
+            on_either!(connection, connection => snapshot_totals::table
                 .find(organization)
                 .select(snapshot_totals::total)
                 .first(connection)
-                .optional()?
-                .unwrap_or(0)
+                .optional())?
+            .unwrap_or(0)
         } else {
-            matching(query, organization).select(count_star()).first(connection)?
+            matching!(snapshots::table, query, organization)
+                .select(count_star())
+                .first(connection)?
         };
         Ok(count)
     })
 }
 
 impl Listing for SnapshotQuery {
-    type Row = StoredRow;
+    type Row = MeasuredRow;
 
-    fn place(row: &StoredRow) -> Place {
-        (row.row.created_at, row.row.id.clone())
+    fn place((row, ..): &MeasuredRow) -> Place {
+        (row.created_at, id_column(row.id.0))
     }
 
     fn rows(
@@ -104,11 +141,14 @@ impl Listing for SnapshotQuery {
         after: Option<&Place>,
         skip: i64,
         limit: i64,
-    ) -> Outcome<Vec<StoredRow>> {
+    ) -> Outcome<Vec<MeasuredRow>> {
+        if is_everything(self) {
+            return everything(connection, organization, after, skip, limit);
+        }
         let rows = ordered(self, organization, after)
             .limit(limit)
             .offset(skip)
-            .select(StoredRow::as_select())
+            .select(measured!())
             .load(connection)?;
         Ok(rows)
     }
@@ -128,34 +168,47 @@ impl Listing for SnapshotQuery {
     }
 }
 
-type Matching<'a> = snapshots::BoxedQuery<'a, MultiBackend>;
-
-fn ordered<'a>(query: &'a SnapshotQuery, organization: &'a [u8], after: Option<&'a Place>) -> Matching<'a> {
-    let mut rows = matching(query, organization);
-    if let Some((created_at, id)) = after {
-        // The first condition is implied by the second, but only the first one is a range of the index.
-        rows = rows
-            .filter(snapshots::created_at.ge(created_at))
-            .filter(snapshots::created_at.gt(created_at).or(snapshots::id.gt(id)));
-    }
-    rows.order((snapshots::created_at, snapshots::id))
+/// Rows of an organization without any other condition: what most lists are, in statements that stay prepared.
+fn everything(
+    connection: &mut AnyConnection,
+    organization: &[u8],
+    after: Option<&Place>,
+    skip: i64,
+    limit: i64,
+) -> Outcome<Vec<MeasuredRow>> {
+    let rows = on_either!(connection, connection => {
+        let own = row::with_sizes()
+            .filter(snapshots::organization_id.eq(organization))
+            .order((snapshots::created_at, snapshots::id))
+            .limit(limit)
+            .offset(skip)
+            .select(measured!());
+        match after {
+            None => own.load(connection),
+            Some(place) => own.filter(behind(place.0, &place.1)).load(connection),
+        }
+    })?;
+    Ok(rows)
 }
 
-fn matching<'a>(query: &'a SnapshotQuery, organization: &'a [u8]) -> Matching<'a> {
-    let mut rows = snapshots::table
-        .filter(snapshots::organization_id.eq(organization))
-        .into_boxed::<MultiBackend>();
-    if let Some(name) = &query.name {
-        rows = rows.filter(snapshots::name.eq(name.as_str()));
+/// The first condition is implied by the second, but only the first one is a range of the index.
+#[diesel::dsl::auto_type]
+#[expect(
+    clippy::elidable_lifetime_names,
+    reason = "the type that is made of it has to name them"
+)]
+fn behind<'a>(created_at: i64, id: &'a [u8]) -> _ {
+    snapshots::created_at
+        .ge(created_at)
+        .and(snapshots::created_at.gt(created_at).or(snapshots::id.gt(id)))
+}
+
+type Matching<'a> = IntoBoxed<'a, row::with_sizes, MultiBackend>;
+
+fn ordered<'a>(query: &'a SnapshotQuery, organization: &'a [u8], after: Option<&'a Place>) -> Matching<'a> {
+    let mut rows = matching!(row::with_sizes(), query, organization);
+    if let Some((created_at, id)) = after {
+        rows = rows.filter(behind(*created_at, id));
     }
-    for tag in &query.tags {
-        rows = rows.filter(columns::has_tag(tag));
-    }
-    if let Some(volume) = query.base_volume {
-        rows = rows.filter(snapshots::base_volume_id.eq(id_column(volume.as_uuid())));
-    }
-    if let Some(state) = query.state {
-        rows = rows.filter(snapshots::state.eq(state.as_str()));
-    }
-    rows
+    rows.order((snapshots::created_at, snapshots::id))
 }

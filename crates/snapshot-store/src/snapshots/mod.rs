@@ -8,22 +8,22 @@ use diesel::{dsl::sql, prelude::*, sql_types::Bool};
 use snapshot_domain::{
     Error, Lease, OrganizationId, Quota, ReadableSnapshot, Receipt, Resource, Result, Scope, Snapshot, SnapshotId,
     Task, TaskOutcome, Timestamp, Volume, VolumeId,
-    ports::{Slice, SnapshotCursor, SnapshotQuery, SnapshotRepository, Tell},
+    ports::{Measured, Slice, SnapshotCursor, SnapshotQuery, SnapshotRepository, Tell},
 };
 use uuid::Uuid;
 
 pub(crate) use self::places::Places;
 pub(crate) use self::row::SnapshotRow;
-use self::row::StoredRow;
+use self::row::{MeasuredRow, StoredRow};
 use crate::{
     Store,
     audit::Subject,
     columns::{self, id_column, number_column},
-    connection::{AnyConnection, MultiBackend},
+    connection::{AnyConnection, MultiBackend, on_either},
     failure::{Failure, Outcome, refused},
     quotas,
     receipts::{self, ReceiptRow},
-    schema::snapshots,
+    schema::{domain_sizes, snapshot_sizes, snapshots},
     tasks::{self, TaskRow},
     volumes,
 };
@@ -60,14 +60,36 @@ impl SnapshotRepository for Store {
         }
     }
 
-    fn get(&self, id: SnapshotId) -> Result<Snapshot> {
-        let key = id_column(id.as_uuid());
+    fn find_measured(&self, scope: &Scope, id: SnapshotId) -> Result<Measured> {
+        let key = id.as_uuid();
         let row = self.read(|connection| {
-            let row = snapshots::table
-                .filter(snapshots::id.eq(&key))
+            let row = on_either!(connection, connection => row::with_sizes()
+                .filter(snapshots::id.eq(key.as_bytes().as_slice()))
+                .select((
+                    StoredRow::as_select(),
+                    snapshot_sizes::exclusive_bytes.nullable(),
+                    domain_sizes::changes.nullable(),
+                ))
+                .first::<MeasuredRow>(connection)
+                .optional())?;
+            Ok(row)
+        })?;
+        let measured = row::measured_snapshot(row.ok_or_else(|| not_found(key))?)?;
+        if scope.covers(measured.snapshot.organization()) {
+            Ok(measured)
+        } else {
+            Err(not_found(key))
+        }
+    }
+
+    fn get(&self, id: SnapshotId) -> Result<Snapshot> {
+        let key = id.as_uuid();
+        let row = self.read(|connection| {
+            let row = on_either!(connection, connection => snapshots::table
+                .filter(snapshots::id.eq(key.as_bytes().as_slice()))
                 .select(StoredRow::as_select())
                 .first(connection)
-                .optional()?;
+                .optional())?;
             Ok(row)
         })?;
         row.ok_or_else(|| not_found(id.as_uuid()))?.try_into()
@@ -86,9 +108,9 @@ impl SnapshotRepository for Store {
         row.map(Snapshot::try_from).transpose()
     }
 
-    fn list(&self, query: &SnapshotQuery, slice: Slice<SnapshotCursor>) -> Result<Vec<Snapshot>> {
+    fn list(&self, query: &SnapshotQuery, slice: Slice<SnapshotCursor>) -> Result<Vec<Measured>> {
         let rows = self.read(|connection| list::page(connection, self.places(), query, slice))?;
-        rows.into_iter().map(Snapshot::try_from).collect()
+        rows.into_iter().map(row::measured_snapshot).collect()
     }
 
     fn count(&self, query: &SnapshotQuery) -> Result<u64> {

@@ -3,17 +3,17 @@
 use diesel::prelude::*;
 use snapshot_domain::{
     BaseVolume, Content, ContentDigest, Error, Health, HealthName, OrganizationId, Revision, Snapshot, SnapshotId,
-    SnapshotState, SnapshotStateName, StoredSnapshot, VolumeId,
+    SnapshotState, SnapshotStateName, StoredSnapshot, VolumeId, VolumeType, ports::Measured,
 };
 
 use crate::{
-    columns::{self, Nonsense, id_column, number_column, tags_column},
-    schema::snapshots,
+    columns::{self, IdColumn, Nonsense, WordColumn, id_column, number_column, tags_column},
+    schema::{domain_sizes, snapshot_sizes, snapshots},
 };
 
 const WHAT: &str = "snapshot";
 
-#[derive(Queryable, Selectable, Insertable, AsChangeset)]
+#[derive(Insertable, AsChangeset)]
 #[diesel(table_name = snapshots, primary_key(id, created_at))]
 #[diesel(treat_none_as_null = true, treat_none_as_default_value = false)]
 pub(crate) struct SnapshotRow {
@@ -39,10 +39,39 @@ pub(crate) struct SnapshotRow {
 #[derive(Queryable, Selectable)]
 #[diesel(table_name = snapshots)]
 pub(crate) struct StoredRow {
-    #[diesel(embed)]
-    pub(super) row: SnapshotRow,
-    health: String,
+    pub(super) id: IdColumn,
+    organization_id: IdColumn,
+    domain_id: IdColumn,
+    name: String,
+    tags: String,
+    base_volume_id: IdColumn,
+    base_volume_name: String,
+    size_bytes: i64,
+    volume_type: WordColumn<VolumeType>,
+    pub(super) created_at: i64,
+    modified_at: i64,
+    state: WordColumn<SnapshotStateName>,
+    digest: Option<String>,
+    stored_bytes: Option<i64>,
+    error_reason: Option<String>,
+    revision: i64,
+    health: WordColumn<HealthName>,
     verified_at: Option<i64>,
+}
+
+/// A snapshot, what was measured of it, and what tells whether that still holds.
+pub(crate) type MeasuredRow = (StoredRow, Option<i64>, Option<i64>);
+
+/// Snapshots with what was measured of them, for as long as it holds.
+#[diesel::dsl::auto_type]
+pub(super) fn with_sizes() -> _ {
+    snapshots::table
+        .left_join(snapshot_sizes::table.on(snapshot_sizes::snapshot_id.eq(snapshots::id)))
+        .left_join(
+            domain_sizes::table.on(domain_sizes::domain_id
+                .eq(snapshot_sizes::domain_id)
+                .and(domain_sizes::measured.eq(domain_sizes::changes.nullable()))),
+        )
 }
 
 impl TryFrom<&Snapshot> for SnapshotRow {
@@ -82,22 +111,21 @@ impl TryFrom<&Snapshot> for SnapshotRow {
 impl TryFrom<StoredRow> for Snapshot {
     type Error = Error;
 
-    fn try_from(stored: StoredRow) -> Result<Self, Error> {
-        let health = health(&stored)?;
-        let row = stored.row;
-        let state = state(&row)?;
+    fn try_from(row: StoredRow) -> Result<Self, Error> {
+        let health = health(&row)?;
+        let state = state(row.state.0, row.digest, row.stored_bytes, row.error_reason)?;
         Ok(Self::from_stored(StoredSnapshot {
-            id: SnapshotId::new(columns::id(WHAT, &row.id)?),
-            organization: OrganizationId::new(columns::id(WHAT, &row.organization_id)?),
-            domain: OrganizationId::new(columns::id(WHAT, &row.domain_id)?),
-            name: columns::name(WHAT, &row.name)?,
+            id: SnapshotId::new(row.id.0),
+            organization: OrganizationId::new(row.organization_id.0),
+            domain: OrganizationId::new(row.domain_id.0),
+            name: columns::owned_name(WHAT, row.name)?,
             tags: columns::tags(WHAT, &row.tags)?,
             base_volume: BaseVolume {
-                id: VolumeId::new(columns::id(WHAT, &row.base_volume_id)?),
-                name: columns::name(WHAT, &row.base_volume_name)?,
+                id: VolumeId::new(row.base_volume_id.0),
+                name: columns::owned_name(WHAT, row.base_volume_name)?,
             },
             size: columns::size(WHAT, row.size_bytes)?,
-            volume_type: columns::volume_type(WHAT, &row.volume_type)?,
+            volume_type: row.volume_type.0,
             created_at: columns::moment(WHAT, row.created_at)?,
             modified_at: columns::moment(WHAT, row.modified_at)?,
             state,
@@ -107,30 +135,43 @@ impl TryFrom<StoredRow> for Snapshot {
     }
 }
 
+/// A snapshot with its size, where the domain's row says that it is the present one.
+pub(super) fn measured_snapshot((row, exclusive_bytes, holds): MeasuredRow) -> Result<Measured, Error> {
+    let exclusive_bytes = holds.and(exclusive_bytes);
+    Ok(Measured {
+        snapshot: row.try_into()?,
+        exclusive_bytes: exclusive_bytes
+            .map(|bytes| columns::number("size", bytes))
+            .transpose()?,
+    })
+}
+
 fn health(row: &StoredRow) -> Result<Health, Error> {
-    let name = HealthName::parse(&row.health)
-        .ok_or_else(|| columns::unknown_word(WHAT, &row.health, "health of a snapshot"))?;
+    let name = row.health.0;
     let verified_at = row.verified_at.map(|at| columns::moment(WHAT, at)).transpose()?;
     match (name, verified_at) {
         (HealthName::Unverified, None) => Ok(Health::Unverified),
         (HealthName::Ok, Some(verified_at)) => Ok(Health::Ok { verified_at }),
         (HealthName::Damaged, Some(verified_at)) => Ok(Health::Damaged { verified_at }),
-        _ => Err(Error::corrupt(WHAT, Nonsense::Combination(row.health.clone()))),
+        _ => Err(Error::corrupt(WHAT, Nonsense::Combination(name.to_string()))),
     }
 }
 
-fn state(row: &SnapshotRow) -> Result<SnapshotState, Error> {
-    let name = SnapshotStateName::parse(&row.state)
-        .ok_or_else(|| columns::unknown_word(WHAT, &row.state, "state of a snapshot"))?;
-    match (name, &row.digest, row.stored_bytes, &row.error_reason) {
+fn state(
+    name: SnapshotStateName,
+    digest: Option<String>,
+    stored_bytes: Option<i64>,
+    error_reason: Option<String>,
+) -> Result<SnapshotState, Error> {
+    match (name, digest, stored_bytes, error_reason) {
         (SnapshotStateName::Snapshotting, None, None, None) => Ok(SnapshotState::Snapshotting),
         (SnapshotStateName::Available, Some(digest), Some(stored_bytes), None) => {
             Ok(SnapshotState::Available(Content {
-                digest: ContentDigest::parse(digest).map_err(|cause| Error::corrupt(WHAT, cause))?,
+                digest: ContentDigest::try_from(digest).map_err(|cause| Error::corrupt(WHAT, cause))?,
                 stored_bytes: columns::number(WHAT, stored_bytes)?,
             }))
         }
-        (SnapshotStateName::Error, None, None, Some(reason)) => Ok(SnapshotState::Error { reason: reason.clone() }),
-        _ => Err(Error::corrupt(WHAT, Nonsense::Combination(row.state.clone()))),
+        (SnapshotStateName::Error, None, None, Some(reason)) => Ok(SnapshotState::Error { reason }),
+        _ => Err(Error::corrupt(WHAT, Nonsense::Combination(name.to_string()))),
     }
 }

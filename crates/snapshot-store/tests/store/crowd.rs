@@ -3,7 +3,8 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use snapshot_domain::{
-    Error, InstanceId, OrganizationId, Result, Scope, SnapshotChanges, SnapshotEvent, TaskOutcome, Volume, Work,
+    Error, InstanceId, OrganizationId, Result, Scope, Snapshot, SnapshotChanges, SnapshotEvent, TaskOutcome, Volume,
+    Work,
     ports::{
         OrganizationRepository, Slice, SnapshotQuery, SnapshotRepository, TaskQueue, VolumeQuery, VolumeRepository,
     },
@@ -70,7 +71,7 @@ fn let_a_crowd_in(store: &Store) -> usize {
     });
 
     let volumes = list_volumes(store, &scope).unwrap();
-    let snapshots = SnapshotRepository::list(store, &SnapshotQuery::all(scope.clone()), Slice::first(9999)).unwrap();
+    let snapshots = list_snapshots(store, &scope, 9999).unwrap();
     let in_the_making = |volume: &Volume| {
         let of_volume = snapshots.iter().filter(|it| it.base_volume().id == volume.id());
         of_volume.filter(|it| it.readable().is_err()).count()
@@ -89,11 +90,16 @@ fn let_a_crowd_in(store: &Store) -> usize {
     done.into_inner()
 }
 
+fn list_snapshots(store: &Store, scope: &Scope, limit: u32) -> Result<Vec<Snapshot>> {
+    let listed = SnapshotRepository::list(store, &SnapshotQuery::all(scope.clone()), Slice::first(limit))?;
+    Ok(listed.into_iter().map(|it| it.snapshot).collect())
+}
+
 /// One thing that a caller or a worker does.
 fn act(store: &Store, scope: &Scope, organization: OrganizationId, instance: InstanceId, choice: usize) -> Result<()> {
     let volumes = list_volumes(store, scope)?;
     let some_volume = volumes.get(choice % volumes.len().max(1));
-    let snapshots = SnapshotRepository::list(store, &SnapshotQuery::all(scope.clone()), Slice::first(20))?;
+    let snapshots = list_snapshots(store, scope, 20)?;
     let some_snapshot = snapshots.get(choice % snapshots.len().max(1));
     match (choice % 9, some_volume, some_snapshot) {
         (0..=2, Some(volume), _) if volume.check_can_be_copied().is_ok() => {

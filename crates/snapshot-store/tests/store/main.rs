@@ -12,3 +12,4 @@ mod crowd;
 mod opening;
 mod place;
 mod postgres;
+mod together;

@@ -20,9 +20,15 @@ use snapshot_domain::{
 use uuid::Uuid;
 
 use super::*;
-use crate::http::{ApiSettings, Changes, Health, Rates, Transfers, edge};
+use crate::http::{ApiSettings, Changes, Health, Rates, Reads, Transfers, edge};
 
 struct Well;
+
+impl Reads for Well {
+    fn together(&self, reads: &mut dyn FnMut()) {
+        reads();
+    }
+}
 
 impl Health for Well {
     fn check(&self) -> snapshot_domain::Result<()> {
@@ -54,6 +60,7 @@ fn api() -> Data<Api> {
         access: services.access,
         audit: services.audit,
         ids: Arc::new(services.ids),
+        reads: Arc::new(Well),
         health: Arc::new(Well),
         wake_workers: Box::new(|| ()),
         transfers: Transfers::at_most(1),

@@ -125,7 +125,7 @@ pub(in crate::http) struct Event {
 /// A list of snapshots.
 #[derive(ToSchema)]
 pub(in crate::http) struct Snapshots {
-    snapshots: Vec<crate::http::body::SnapshotBody>,
+    snapshots: Vec<crate::http::body::SnapshotBody<'static>>,
 }
 
 /// A list of volumes.

@@ -13,6 +13,7 @@ use snapshot_domain::{
     use_case::{Begun, BegunDeed, CreateSnapshot, Deed, ReceiptOf, Tracked},
 };
 use tokio::sync::oneshot;
+use uuid::Uuid;
 
 use super::snapshot_id;
 use crate::http::{
@@ -170,8 +171,7 @@ fn creation_answer(begun: &Begun<Snapshot>, generation: &Generation) -> Answer {
         ))),
 )]
 pub(super) async fn list(api: Data<Api>, request: HttpRequest) -> Result<HttpResponse, ApiError> {
-    let caller = identify(&api, &request).await?;
-    list::answer::<Snapshot>(&api, &caller, &request).await
+    list::answer::<Snapshot>(&api, &request).await
 }
 
 /// Reads a snapshot.
@@ -184,10 +184,9 @@ pub(super) async fn list(api: Data<Api>, request: HttpRequest) -> Result<HttpRes
     ),
 )]
 pub(super) async fn get(api: Data<Api>, request: HttpRequest) -> Result<HttpResponse, ApiError> {
-    let caller = identify(&api, &request).await?;
-    let id = snapshot_id(&request)?;
-    let look = looks_at(id, Generation::of(&api, &request));
-    let shown = wait::read(&api, &request, caller, id.as_uuid(), look).await?;
+    let id = snapshot_id(&request).map(SnapshotId::as_uuid);
+    let look = looks_at(Generation::of(&api, &request));
+    let shown = wait::read(&api, &request, id, look).await?;
     shown.answer_read(&request)
 }
 
@@ -204,12 +203,16 @@ pub(super) async fn get(api: Data<Api>, request: HttpRequest) -> Result<HttpResp
 pub(super) async fn events(api: Data<Api>, request: HttpRequest) -> Result<HttpResponse, ApiError> {
     identify(&api, &request).await?;
     let id = snapshot_id(&request)?;
-    let look = looks_at(id, Generation::of(&api, &request));
+    let look = looks_at(Generation::of(&api, &request));
+    let look: Look = Arc::new(move |api, caller| look(api, caller, id.as_uuid()));
     wait::events(&api, &request, id.as_uuid(), look).await
 }
 
-fn looks_at(id: SnapshotId, generation: Generation) -> Look {
-    Arc::new(move |api, caller| Ok(Shown::snapshot(&api.snapshots.get(caller, id)?, generation.zone())))
+fn looks_at(generation: Generation) -> impl Fn(&Api, &Caller, Uuid) -> DomainResult<Shown> {
+    move |api, caller, id| {
+        let snapshot = api.snapshots.get(caller, SnapshotId::new(id))?;
+        Ok(Shown::snapshot(&snapshot, generation.zone()))
+    }
 }
 
 /// Renames, tags or transfers a snapshot.
@@ -293,7 +296,7 @@ impl Listed for Snapshot {
     const FILTERS: &'static [&'static str] = &["organization", "project", "name", "tags", "base_volume_id", "state"];
     type Query = SnapshotQuery;
     type Cursor = SnapshotCursor;
-    type Body = SnapshotBody;
+    type Body<'a> = SnapshotBody<'a>;
 
     fn query(fields: &mut Fields, scope: Option<Scope>) -> Option<SnapshotQuery> {
         let name = fields.optional("name", field::name);
@@ -321,7 +324,7 @@ impl Listed for Snapshot {
         SnapshotCursor::of(self)
     }
 
-    fn body(item: &Tracked<Self>, zone: &str) -> SnapshotBody {
+    fn body<'a>(item: &'a Tracked<Self>, zone: &'a str) -> SnapshotBody<'a> {
         SnapshotBody::new(item, zone)
     }
 }

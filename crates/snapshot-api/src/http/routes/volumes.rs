@@ -1,14 +1,12 @@
 //! `/volumes`
 
-use std::sync::Arc;
-
 use actix_web::{
     HttpRequest, HttpResponse,
     web::{Data, Payload},
 };
 use snapshot_domain::{
     AuditAction, Caller, Error, RequestId, RestoreMode, Result as DomainResult, Scope, Task, Volume, VolumeChanges,
-    VolumeType,
+    VolumeId, VolumeType,
     ports::{Slice, VolumeCursor, VolumeQuery},
     use_case::{Begun, CreateVolume, RestoreVolume, Tracked},
 };
@@ -30,7 +28,7 @@ use crate::http::{
     openapi::{parameters, requests},
     precondition, request_id,
     shown::{self, Shown},
-    wait::{self, Look},
+    wait,
 };
 
 /// Makes a volume: an empty one, or one that is filled from a snapshot in the background.
@@ -84,8 +82,7 @@ fn creation_answer(volume: &Volume, task: Option<&Task>, generation: &Generation
         ))),
 )]
 pub(super) async fn list(api: Data<Api>, request: HttpRequest) -> Result<HttpResponse, ApiError> {
-    let caller = identify(&api, &request).await?;
-    list::answer::<Volume>(&api, &caller, &request).await
+    list::answer::<Volume>(&api, &request).await
 }
 
 /// Reads a volume.
@@ -98,11 +95,13 @@ pub(super) async fn list(api: Data<Api>, request: HttpRequest) -> Result<HttpRes
     ),
 )]
 pub(super) async fn get(api: Data<Api>, request: HttpRequest) -> Result<HttpResponse, ApiError> {
-    let caller = identify(&api, &request).await?;
-    let id = volume_id(&request)?;
+    let id = volume_id(&request).map(VolumeId::as_uuid);
     let generation = Generation::of(&api, &request);
-    let look: Look = Arc::new(move |api, caller| Ok(Shown::volume(&api.volumes.get(caller, id)?, generation.zone())));
-    let shown = wait::read(&api, &request, caller, id.as_uuid(), look).await?;
+    let look = move |api: &Api, caller: &Caller, id| {
+        let volume = api.volumes.get(caller, VolumeId::new(id))?;
+        Ok(Shown::volume(&volume, generation.zone()))
+    };
+    let shown = wait::read(&api, &request, id, look).await?;
     shown.answer_read(&request)
 }
 
@@ -266,7 +265,7 @@ impl Listed for Volume {
     const FILTERS: &'static [&'static str] = &["organization", "project", "name", "tags", "state"];
     type Query = VolumeQuery;
     type Cursor = VolumeCursor;
-    type Body = VolumeBody;
+    type Body<'a> = VolumeBody;
 
     fn query(fields: &mut Fields, scope: Option<Scope>) -> Option<VolumeQuery> {
         let name = fields.optional("name", field::name);

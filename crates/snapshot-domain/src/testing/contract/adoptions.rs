@@ -26,7 +26,7 @@ pub fn adopts_a_whole_snapshot_as_it_is(ports: &dyn Ports) {
     let all = SnapshotQuery::all(world.scope());
     assert_eq!(ports.snapshots().get(snapshot.id()).unwrap(), snapshot);
     let listed = ports.snapshots().list(&all, Slice::first(10)).unwrap();
-    assert_eq!(listed.iter().collect::<Vec<_>>(), [&snapshot]);
+    assert_eq!(listed.iter().map(|it| &it.snapshot).collect::<Vec<_>>(), [&snapshot]);
     assert_eq!(ports.snapshots().count(&all).unwrap(), 1);
     let volume = snapshot.base_volume().id;
     assert_eq!(

@@ -2,7 +2,8 @@
 
 use super::{Ports, world::World};
 use crate::{
-    Snapshot, SnapshotId, Work,
+    Scope, Snapshot, SnapshotId, Work,
+    ports::{Slice, SnapshotQuery},
     testing::{a_snapshot, a_task},
 };
 
@@ -131,8 +132,22 @@ pub fn replaces_what_was_measured_before(ports: &dyn Ports) {
     assert_eq!(told(ports, &[many[7].0]), []);
 }
 
+/// What is told of these snapshots, whichever way it is asked for.
 fn told(ports: &dyn Ports, snapshots: &[SnapshotId]) -> Vec<(SnapshotId, u64)> {
-    sorted(&ports.sizes().exclusive_bytes(snapshots).unwrap())
+    let told = sorted(&ports.sizes().exclusive_bytes(snapshots).unwrap());
+    for id in snapshots {
+        let alone = told.iter().find(|it| it.0 == *id).map(|it| it.1);
+        let Ok(stored) = ports.snapshots().get(*id) else {
+            continue;
+        };
+        let scope = Scope::new(vec![stored.organization()]);
+        let found = ports.snapshots().find_measured(&scope, *id).unwrap();
+        let everything = SnapshotQuery::all(scope);
+        let listed = ports.snapshots().list(&everything, Slice::first(1_000)).unwrap();
+        assert_eq!((found.snapshot.id(), found.exclusive_bytes), (*id, alone));
+        assert!(listed.contains(&found), "{listed:?}");
+    }
+    told
 }
 
 fn sorted<T: Ord + Copy>(items: &[T]) -> Vec<T> {

@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     Resource, Scope, Snapshot, SnapshotChanges, SnapshotId, SnapshotStateName,
-    ports::{Slice, SnapshotCursor, SnapshotQuery},
+    ports::{Measured, Slice, SnapshotCursor, SnapshotQuery},
     testing::{a_snapshot, an_organization_id, moment, name, tags},
 };
 
@@ -29,7 +29,7 @@ pub fn continues_a_list_of_snapshots_after_a_cursor(ports: &dyn Ports) {
     let mut pages = vec![ports.snapshots().list(&query, Slice::first(2)).unwrap()];
     for _ in 0..3 {
         let last = pages.iter().flatten().last().unwrap();
-        let rest = Slice::after(SnapshotCursor::of(last), 2);
+        let rest = Slice::after(SnapshotCursor::of(&last.snapshot), 2);
         pages.push(ports.snapshots().list(&query, rest).unwrap());
     }
 
@@ -391,6 +391,6 @@ fn list(ports: &dyn Ports, query: &SnapshotQuery) -> Vec<SnapshotId> {
     ids(&ports.snapshots().list(query, Slice::first(1_000)).unwrap())
 }
 
-fn ids(snapshots: &[Snapshot]) -> Vec<SnapshotId> {
-    snapshots.iter().map(Snapshot::id).collect()
+fn ids(listed: &[Measured]) -> Vec<SnapshotId> {
+    listed.iter().map(|it| it.snapshot.id()).collect()
 }

@@ -51,21 +51,21 @@ impl SnapshotSizes for InMemoryStore {
 
     fn exclusive_bytes(&self, snapshots: &[SnapshotId]) -> Result<Vec<(SnapshotId, u64)>> {
         let tables = self.lock();
-        let mut known = Vec::new();
-        for (domain, measured) in &tables.measured {
-            if tables.snapshots_of(*domain).change == measured.change {
-                known.extend(
-                    snapshots
-                        .iter()
-                        .filter_map(|id| Some((*id, *measured.exclusive_bytes.get(id)?))),
-                );
-            }
-        }
-        Ok(known)
+        let known = snapshots
+            .iter()
+            .filter_map(|id| Some((*id, tables.exclusive_bytes_of(*id)?)));
+        Ok(known.collect())
     }
 }
 
 impl Tables {
+    pub(super) fn exclusive_bytes_of(&self, snapshot: SnapshotId) -> Option<u64> {
+        self.measured.iter().find_map(|(domain, measured)| {
+            let bytes = measured.exclusive_bytes.get(&snapshot)?;
+            (self.snapshots_of(*domain).change == measured.change).then_some(*bytes)
+        })
+    }
+
     /// A snapshot that was deleted never comes back: so equal sets are at the same change.
     fn snapshots_of(&self, domain: OrganizationId) -> DomainSnapshots {
         let whole = self

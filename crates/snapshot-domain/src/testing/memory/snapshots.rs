@@ -2,7 +2,7 @@ use super::{InMemoryStore, Tables, checks::with_health, slice_of};
 use crate::{
     Error, Lease, OrganizationId, ReadableSnapshot, Receipt, Resource, Result, Scope, Snapshot, SnapshotId, Task,
     TaskOutcome, Timestamp, Volume, VolumeId, VolumeState, Work,
-    ports::{Slice, SnapshotCursor, SnapshotQuery, SnapshotRepository},
+    ports::{Measured, Slice, SnapshotCursor, SnapshotQuery, SnapshotRepository},
 };
 
 impl SnapshotRepository for InMemoryStore {
@@ -46,6 +46,11 @@ impl SnapshotRepository for InMemoryStore {
         }
     }
 
+    fn find_measured(&self, scope: &Scope, id: SnapshotId) -> Result<Measured> {
+        let snapshot = self.find(scope, id)?;
+        Ok(self.lock().measured(snapshot))
+    }
+
     fn get(&self, id: SnapshotId) -> Result<Snapshot> {
         self.lock().snapshots.get(&id).cloned().ok_or(not_found(id))
     }
@@ -58,12 +63,10 @@ impl SnapshotRepository for InMemoryStore {
         Ok(candidates.max_by_key(|snapshot| SnapshotCursor::of(snapshot)).cloned())
     }
 
-    fn list(&self, query: &SnapshotQuery, slice: Slice<SnapshotCursor>) -> Result<Vec<Snapshot>> {
-        Ok(slice_of(
-            self.lock().matching_snapshots(query),
-            SnapshotCursor::of,
-            &slice,
-        ))
+    fn list(&self, query: &SnapshotQuery, slice: Slice<SnapshotCursor>) -> Result<Vec<Measured>> {
+        let tables = self.lock();
+        let listed = slice_of(tables.matching_snapshots(query), SnapshotCursor::of, &slice);
+        Ok(listed.into_iter().map(|it| tables.measured(it)).collect())
     }
 
     fn count(&self, query: &SnapshotQuery) -> Result<u64> {
@@ -128,6 +131,13 @@ impl Tables {
                 && query.state.is_none_or(|state| it.state().name() == state)
         };
         self.snapshots.values().filter(matches).cloned().collect()
+    }
+
+    fn measured(&self, snapshot: Snapshot) -> Measured {
+        Measured {
+            exclusive_bytes: self.exclusive_bytes_of(snapshot.id()),
+            snapshot,
+        }
     }
 
     /// Replaces a snapshot by its next revision, which may be another organization's.

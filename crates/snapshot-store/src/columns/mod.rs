@@ -1,5 +1,7 @@
 //! Values as columns hold them, and back. What a column should never hold is [`Error::Corrupt`], never a default.
 
+mod read;
+
 use diesel::{
     dsl::{AsExprOf, sql},
     expression::{SqlLiteral, UncheckedBind},
@@ -8,6 +10,8 @@ use diesel::{
 use snapshot_domain::{Error, Losses, Name, Result, Tag, Tags, Timestamp, VolumeSize, VolumeType};
 use thiserror::Error as ThisError;
 use uuid::Uuid;
+
+pub(crate) use self::read::{IdColumn, WordColumn};
 
 /// Literal SQL around a text.
 type HasTag = SqlLiteral<Bool, UncheckedBind<SqlLiteral<Bool>, AsExprOf<String, Text>>>;
@@ -61,6 +65,11 @@ pub(crate) fn moment(what: &'static str, column: i64) -> Result<Timestamp> {
 
 pub(crate) fn name(what: &'static str, column: &str) -> Result<Name> {
     Name::parse(column).map_err(|cause| Error::corrupt(what, cause))
+}
+
+/// As [`name`], of a text that can be kept.
+pub(crate) fn owned_name(what: &'static str, column: String) -> Result<Name> {
+    Name::try_from(column).map_err(|cause| Error::corrupt(what, cause))
 }
 
 pub(crate) fn size(what: &'static str, column: i64) -> Result<VolumeSize> {
