@@ -198,7 +198,7 @@ class Borg:
     unchanged = changed = first
 
     def restore(self):
-        self.out.mkdir()
+        self.out.mkdir(exist_ok=True)
         self.restored = Path(f"{self.out}{self.image}")
         command = f'cd "$1" && borg extract --sparse "::{self.count}" && sync "$2"'
         return run("sh", "-c", command, "sh", self.out, self.restored, env=self.env)
