@@ -78,7 +78,9 @@ def data_of(file):
 
 def append_salted(source, target, salt):
     """Appends an image to another one, each chunk with a few other bytes: as long, as hard to compress, nothing the same."""
-    with open(source, "rb") as reading, open(target, "ab") as writing:
+    target.touch()
+    # Not opened for appending: all that is written would go to the end then, wherever it belongs.
+    with open(source, "rb") as reading, open(target, "r+b") as writing:
         base = writing.seek(0, os.SEEK_END)
         writing.truncate(base + os.path.getsize(source))
         noise = random.Random(salt)

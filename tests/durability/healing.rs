@@ -194,6 +194,11 @@ fn a_damaged_chunk_is_told_of_those_who_need_it_and_healed_by_who_has_it() {
         client.get(&format!("/volumes/{}", id_of(&salvaged))).json()["volume"]["salvage"],
         losses
     );
+    // The bad bytes still lie in their pack, of which the whole vault's check says so.
+    let whole = Setup::on(service.data()).arg("vault").arg("verify").run();
+    let told = String::from_utf8(whole.stdout).unwrap();
+    assert!(told.contains("nothing is lost by it"), "{told}");
+    assert!(!told.contains("lost of snapshot"), "{told}");
 }
 
 #[test]

@@ -66,9 +66,9 @@ pub(crate) fn run(settings: &Settings, command: &Verify) -> anyhow::Result<(Repo
         }
     };
     let found = found.context("checking the vault failed")?;
-    let mut report = report(command.level, &found);
     // Without the vault's description nothing of it can be opened, and nothing is known of any snapshot.
     let is_opened = command.level == 2 && (found.copies == 0 || !found.outcomes.is_empty());
+    let mut report = report(command, is_opened, &found);
     let is_all = command.snapshot.is_none() && is_opened;
     let kept = Keeper::open(settings, &folder).and_then(|keeper| match keeper {
         Some(keeper) => keeper.keep(&found, began_at, is_all).map(Some),
@@ -198,8 +198,16 @@ fn tell(told: &Mutex<Instant>, progress: VerifyProgress) {
     }
 }
 
-fn report(level: u8, found: &Verification) -> Report {
-    let mut lines: Vec<String> = found.damage.iter().flat_map(damage_lines).collect();
+fn report(command: &Verify, is_opened: bool, found: &Verification) -> Report {
+    let level = command.level;
+    let mut lines = Vec::new();
+    for damage in &found.damage {
+        lines.extend(damage_lines(damage));
+        // Of one snapshot that was asked for it says nothing about the others.
+        if damage.lost.is_empty() && is_opened && command.snapshot.is_none() {
+            lines.push("    nothing is lost by it: no snapshot needs it, or it is stored elsewhere too".to_owned());
+        }
+    }
     lines.push(format!(
         "checked: {} packs, {} chunks and index pages in them ({} bytes), {} snapshots",
         found.packs, found.records, found.stored_bytes, found.copies

@@ -9,11 +9,12 @@
 //!
 //! # How a copy uses the machine
 //!
-//! A task has one worker per core. Each claims a page of the volume (256 chunks) and does everything with it: read, hash,
+//! A copy or restore has two workers per core: one works while the other waits for the disk. Each claims a page of the volume (256 chunks) and does everything with it: read, hash,
 //! look up, compress, seal, append to a pack of its own. No stages, no queues: nobody waits for anybody, and the memory is
 //! what the workers' buffers take, whatever the volume's size.
 
 mod archive;
+mod background;
 mod capture;
 mod catalog;
 mod content;

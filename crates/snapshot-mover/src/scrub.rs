@@ -1,19 +1,13 @@
 //! Checking snapshots' stored bytes: a share at a time, by itself or for whoever asks.
 
-use std::{
-    collections::VecDeque,
-    io,
-    num::NonZero,
-    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
-    thread::{self, JoinHandle},
-    time::{Duration, Instant},
-};
+use std::{collections::VecDeque, io, num::NonZero, time::Duration};
 
 use snapshot_domain::{DueCheck, Error as DomainError, Finding, SnapshotId, Timestamp, use_case::CheckService};
 use snapshot_vault::{CheckedCopy, CopyChecks, CopyOutcome, DomainId, ManifestId, Vault, VaultError, VerifyOptions};
 use thiserror::Error;
 
 use crate::{
+    background::Background,
     content::{domain_of, manifest_of},
     task::chain,
 };
@@ -144,16 +138,7 @@ fn tell(snapshot: SnapshotId, checked: &CheckedCopy) {
 
 /// Checks a share of all snapshots again and again, in a thread of its own, until it is shut down. It waits for nobody
 /// and nobody waits for it: it only reads, at its own pace.
-pub struct Scrub {
-    bell: Arc<Bell>,
-    thread: Option<JoinHandle<()>>,
-}
-
-#[derive(Default)]
-struct Bell {
-    is_closing: Mutex<bool>,
-    changed: Condvar,
-}
+pub struct Scrub(Background);
 
 impl Scrub {
     /// Starts the thread.
@@ -162,67 +147,19 @@ impl Scrub {
     ///
     /// When the system gives no thread.
     pub fn start(vault: Vault, checks: CheckService, options: ScrubOptions) -> io::Result<Self> {
-        let bell = Arc::new(Bell::default());
-        let heard = Arc::clone(&bell);
-        let thread = thread::Builder::new().name("scrub".to_owned());
-        let thread = thread.spawn(move || {
-            let mut wait = options.interval.min(FIRST_WAIT);
-            while heard.wait(wait) {
-                scrub(&vault, &checks, &options, &|| heard.is_closing());
+        let background = Background::start("scrub", move |bell| {
+            let (mut seen, mut wait) = (0, options.interval.min(FIRST_WAIT));
+            while bell.wait(&mut seen, wait) {
+                scrub(&vault, &checks, &options, &|| bell.is_closing());
                 wait = options.interval;
             }
-        })?;
-        Ok(Self {
-            bell,
-            thread: Some(thread),
-        })
+        });
+        background.map(Self)
     }
 
     /// Ends the thread, and waits at most `patience` for that. Whether it has ended.
-    pub fn shut_down(mut self, patience: Duration) -> bool {
-        self.bell.close();
-        let Some(thread) = self.thread.take() else { return true };
-        let until = Instant::now() + patience;
-        while Instant::now() < until {
-            if thread.is_finished() {
-                if thread.join().is_err() {
-                    log::error!("the thread that checks snapshots panicked");
-                }
-                return true;
-            }
-            thread::sleep(Duration::from_millis(5));
-        }
-        false
-    }
-}
-
-impl Drop for Scrub {
-    fn drop(&mut self) {
-        self.bell.close();
-    }
-}
-
-impl Bell {
-    /// Waits so long. Whether it is time to go on, and not to end.
-    fn wait(&self, at_most: Duration) -> bool {
-        let (is_closing, _) = self
-            .changed
-            .wait_timeout_while(self.lock(), at_most, |is_closing| !*is_closing)
-            .unwrap_or_else(PoisonError::into_inner);
-        !*is_closing
-    }
-
-    fn is_closing(&self) -> bool {
-        *self.lock()
-    }
-
-    fn close(&self) {
-        *self.lock() = true;
-        self.changed.notify_all();
-    }
-
-    fn lock(&self) -> MutexGuard<'_, bool> {
-        self.is_closing.lock().unwrap_or_else(PoisonError::into_inner)
+    pub fn shut_down(self, patience: Duration) -> bool {
+        self.0.shut_down(patience)
     }
 }
 

@@ -1,25 +1,20 @@
 //! The thread that does maintenance.
 
-use std::{
-    io,
-    sync::Arc,
-    thread::{self, JoinHandle},
-    time::{Duration, Instant},
-};
+use std::{io, sync::Arc, time::Duration};
 
 use snapshot_domain::{MaintenanceJob, Result};
 
-use super::{Premises, job::Bell, sizes::Sizes};
-use crate::task::chain;
+use super::{Premises, sizes::Sizes};
+use crate::{
+    background::{Background, Bell},
+    task::chain,
+};
 
 /// How often it is looked for something to do when nobody wakes the thread.
 const TICK: Duration = Duration::from_secs(1);
 
 /// Does maintenance in a thread of its own, until it is shut down.
-pub struct Maintenance {
-    bell: Arc<Bell>,
-    thread: Option<JoinHandle<()>>,
-}
+pub struct Maintenance(Background);
 
 impl Maintenance {
     /// Starts the thread.
@@ -28,40 +23,22 @@ impl Maintenance {
     ///
     /// When the system gives no thread.
     pub fn start(premises: Premises) -> io::Result<Self> {
-        let bell = Arc::new(Bell::default());
-        let keeper = Keeper {
-            sizes: Sizes::default(),
-            premises,
-            bell: Arc::clone(&bell),
-            database_answers: true,
-        };
-        let thread = thread::Builder::new().name("maintenance".to_owned());
-        let thread = Some(thread.spawn(move || keeper.work_until_closing())?);
-        Ok(Self { bell, thread })
+        let background = Background::start("maintenance", |bell| {
+            let keeper = Keeper {
+                sizes: Sizes::default(),
+                premises,
+                bell,
+                database_answers: true,
+            };
+            keeper.work_until_closing();
+        });
+        background.map(Self)
     }
 
     /// Puts back what runs, and waits at most `patience` for that. Whether the thread has ended: what it was working on
     /// is taken up again at the next start.
-    pub fn shut_down(mut self, patience: Duration) -> bool {
-        self.bell.close();
-        let Some(thread) = self.thread.take() else { return true };
-        let until = Instant::now() + patience;
-        while Instant::now() < until {
-            if thread.is_finished() {
-                if thread.join().is_err() {
-                    log::error!("the thread for maintenance panicked");
-                }
-                return true;
-            }
-            thread::sleep(Duration::from_millis(5));
-        }
-        false
-    }
-}
-
-impl Drop for Maintenance {
-    fn drop(&mut self) {
-        self.bell.close();
+    pub fn shut_down(self, patience: Duration) -> bool {
+        self.0.shut_down(patience)
     }
 }
 

@@ -11,12 +11,8 @@ use snapshot_domain::{
     Error, MaintenanceJob, MaintenanceRun, Result, RunId, RunOutcome, RunState, use_case::MaintenanceService,
 };
 
-use super::{
-    Premises, collect,
-    job::{Bell, Job},
-    stat,
-};
-use crate::{error::MoveError, task::chain, watch::Stop};
+use super::{Premises, collect, job::Job, stat};
+use crate::{background::Bell, error::MoveError, task::chain, watch::Stop};
 
 /// How often a lease is renewed.
 const TICK: Duration = Duration::from_secs(1);
