@@ -13,9 +13,13 @@ use std::{
 use anyhow::Context as _;
 use diesel::{Connection as _, SqliteConnection, connection::SimpleConnection as _};
 use snapshot_domain::{
-    Name, NewSnapshot, NewVolume, OrganizationId, RequestId, Scope, Snapshot, SnapshotId, Tags, Task, TaskId,
-    Timestamp, TokenHash, Volume, VolumeId, VolumeSize, VolumeType, Work,
-    ports::{Clock as _, IdSource as _, Slice, SnapshotQuery, SnapshotRepository, TokenRepository, VolumeRepository},
+    AccountId, Actor, AuditAction, AuditEntry, AuditId, AuditOutcome, Name, NewSnapshot, NewVolume, OrganizationId,
+    RequestId, Scope, Snapshot, SnapshotId, Tags, Task, TaskId, Timestamp, TokenHash, TokenId, Volume, VolumeId,
+    VolumeSize, VolumeType, Work,
+    ports::{
+        AuditLog as _, Clock as _, IdSource as _, Slice, SnapshotQuery, SnapshotRepository, TokenRepository,
+        VolumeRepository,
+    },
 };
 use snapshot_store::{Store, StoreOptions};
 use uuid::Uuid;
@@ -190,7 +194,20 @@ fn begin(store: &Store, volume: &Volume) -> snapshot_domain::Result<()> {
         request,
         now,
     );
-    store.begin(&snapshot, &task, volume, None)
+    let entry = AuditEntry {
+        id: AuditId::new(RandomIds.id()),
+        at: now,
+        actor: Actor::Token {
+            token: TokenId::new(RandomIds.id()),
+            account: AccountId::new(RandomIds.id()),
+        },
+        request,
+        organization: volume.organization(),
+        action: AuditAction::SnapshotCreate,
+        resource: None,
+        outcome: AuditOutcome::Done,
+    };
+    store.during(&entry, &mut || store.begin(&snapshot, &task, volume, None))
 }
 
 fn on_threads(threads: usize, duration: Duration, call: impl Fn() -> snapshot_domain::Result<()> + Sync) -> Measured {

@@ -65,6 +65,9 @@ pub enum ConnectError {
     Outlived,
 }
 
+/// How many pages the log may have, 64 MiB, before a commit moves what nobody has moved into the file yet.
+const MOST_PAGES_IN_LOG: u32 = 16_384;
+
 /// What a connection to SQLite is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Role {
@@ -181,6 +184,11 @@ impl AnyConnection {
         <Self as TransactionManager<Self>>::rollback_transaction(self)
     }
 
+    /// Moves what was committed from SQLite's log into its file. Waits for nobody, and makes nobody wait.
+    pub(crate) fn checkpoint(&mut self) -> QueryResult<()> {
+        self.batch_execute("PRAGMA wal_checkpoint(PASSIVE)")
+    }
+
     /// Whether the connection can't be used any more: its server is gone, or a transaction could not be ended.
     pub(crate) fn is_lost(&mut self) -> bool {
         R2D2Connection::is_broken(self)
@@ -212,7 +220,9 @@ fn set_up_sqlite(connection: &mut SqliteConnection, role: Role, lock_timeout: Du
     match role {
         Role::Reader => connection.batch_execute("PRAGMA query_only = ON"),
         // A part of a transaction that may be undone alone copies each page before it changes it: into memory, not into a file.
-        Role::Writer => connection.batch_execute("PRAGMA temp_store = MEMORY"),
+        Role::Writer => connection.batch_execute(&format!(
+            "PRAGMA temp_store = MEMORY; PRAGMA wal_autocheckpoint = {MOST_PAGES_IN_LOG}"
+        )),
     }
 }
 

@@ -28,6 +28,7 @@
 //! Reads have a pool of connections and never wait for a writer (write-ahead logging). All writes of a process go through
 //! one thread, which commits together what queued during its last sync: a pool of writing connections spends its time
 //! waiting for each other's locks, and syncs once per row. A commit is synced before it is answered (`synchronous=FULL`).
+//! What was committed is moved from the log into the file by another thread, so that who commits need not wait for that.
 //! Other processes may use the same file: a batch takes the write lock at once and waits for theirs. An empty file beside
 //! the database, named like it with `-lock` at its end, lets one process at a time set a new database up.
 //!
@@ -46,6 +47,7 @@
 
 mod address;
 mod audit;
+mod checkpoints;
 mod checks;
 mod columns;
 mod connection;
@@ -58,6 +60,7 @@ mod packs;
 mod pool;
 mod quotas;
 mod receipts;
+mod row_insert;
 mod schema;
 mod sizes;
 mod snapshots;

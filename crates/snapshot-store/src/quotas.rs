@@ -13,7 +13,7 @@ use crate::{
     Store,
     audit::Subject,
     columns::{self, id_column},
-    connection::AnyConnection,
+    connection::{AnyConnection, on_either},
     failure::Outcome,
     schema::{snapshot_totals, task_totals, volume_totals},
 };
@@ -93,10 +93,10 @@ impl QuotaRepository for Store {
 
 /// Refuses what this transaction stored when its organization has more snapshots by it than it may.
 pub(crate) fn check_snapshots(connection: &mut AnyConnection, organization: &[u8], defaults: Quota) -> Outcome<()> {
-    let held = snapshot_totals::table
+    let held = on_either!(connection, connection => snapshot_totals::table
         .find(organization)
         .select((snapshot_totals::held, snapshot_totals::at_most))
-        .first(connection)?;
+        .first(connection))?;
     refuse_unless(fits(held, defaults.snapshots), QuotaResource::Snapshots)
 }
 

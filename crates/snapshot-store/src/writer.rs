@@ -3,6 +3,8 @@
 //! SQLite takes one writer at a time, and each commit waits for the disk. So jobs queue while a commit runs, and the next
 //! commit takes all of them: the more callers wait, the more share a sync. No timer is involved; a job that comes alone
 //! is committed alone, at once.
+//!
+//! Moving pages from the log into the file takes syncs of its own, for which nobody is to wait: another thread does it.
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
@@ -16,6 +18,7 @@ use thiserror::Error as ThisError;
 use crate::{
     StoreOptions,
     address::SqliteAddress,
+    checkpoints::{Checkpoints, Due},
     connection::{AnyConnection, Role},
     failure::{Failure, Outcome, Trouble},
 };
@@ -27,6 +30,7 @@ const MOST_JOBS: usize = 512;
 pub(crate) struct Writer {
     queue: Option<SyncSender<Box<dyn Job>>>,
     thread: Option<JoinHandle<()>>,
+    _checkpoints: Checkpoints,
 }
 
 /// Why a job was not even begun, or has no answer.
@@ -95,10 +99,12 @@ impl Writer {
     /// Starts the thread. The file is opened when the first job comes.
     pub(crate) fn start(address: SqliteAddress, options: StoreOptions) -> std::io::Result<Self> {
         let (queue, jobs) = sync_channel(options.queued_writes);
+        let checkpoints = Checkpoints::start(address.clone(), options)?;
         let mut batches = Batches {
             address,
             options,
             connection: None,
+            due: checkpoints.due(),
         };
         let thread = std::thread::Builder::new()
             .name("sqlite-writer".to_owned())
@@ -110,6 +116,7 @@ impl Writer {
         Ok(Self {
             queue: Some(queue),
             thread: Some(thread),
+            _checkpoints: checkpoints,
         })
     }
 
@@ -173,6 +180,7 @@ struct Batches {
     address: SqliteAddress,
     options: StoreOptions,
     connection: Option<AnyConnection>,
+    due: Due,
 }
 
 impl Batches {
@@ -185,6 +193,7 @@ impl Batches {
             self.connection = None;
             log::error!("{} writes were not committed: {trouble}", batch.len());
         }
+        self.due.count(batch.len());
         for job in batch {
             job.answer(&committed);
         }

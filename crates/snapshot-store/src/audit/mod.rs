@@ -16,6 +16,7 @@ use crate::{
     Store, columns,
     connection::AnyConnection,
     failure::Outcome,
+    row_insert::insert_row,
     schema::{audit, organizations},
 };
 
@@ -58,7 +59,7 @@ impl AuditLog for Store {
 }
 
 fn insert(connection: &mut AnyConnection, row: &AuditRow) -> Outcome<()> {
-    diesel::insert_into(audit::table).values(row).execute(connection)?;
+    insert_row!(connection, audit::table, row)?;
     Ok(())
 }
 

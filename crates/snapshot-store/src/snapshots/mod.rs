@@ -23,6 +23,7 @@ use crate::{
     failure::{Failure, Outcome, refused},
     quotas,
     receipts::{self, ReceiptRow},
+    row_insert::insert_row,
     schema::{domain_sizes, snapshot_sizes, snapshots},
     tasks::{self, TaskRow},
     volumes,
@@ -231,9 +232,7 @@ fn owner(connection: &mut AnyConnection, id: &[u8]) -> Outcome<Option<Vec<u8>>> 
 }
 
 fn insert(connection: &mut AnyConnection, row: &SnapshotRow) -> Outcome<()> {
-    diesel::insert_into(snapshots::table)
-        .values(row)
-        .execute(connection)
+    insert_row!(connection, snapshots::table, row)
         .map_err(|error| refused(error, Resource::Snapshot, &row.id, &row.organization_id))?;
     Ok(())
 }

@@ -20,6 +20,7 @@ use crate::{
     connection::AnyConnection,
     failure::{Outcome, refused},
     quotas,
+    row_insert::insert_row,
     schema::tasks,
 };
 
@@ -238,9 +239,7 @@ fn claim_next(
 
 /// Stores a new task.
 pub(crate) fn insert(connection: &mut AnyConnection, row: &TaskRow) -> Outcome<()> {
-    diesel::insert_into(tasks::table)
-        .values(row)
-        .execute(connection)
+    insert_row!(connection, tasks::table, row)
         .map_err(|error| refused(error, Resource::Task, &row.id, &row.organization_id))?;
     Ok(())
 }

@@ -20,7 +20,7 @@ use crate::{
     Store,
     audit::Subject,
     columns::{self, id_column},
-    connection::{AnyConnection, MultiBackend},
+    connection::{AnyConnection, MultiBackend, on_either},
     failure::{Failure, Outcome, refused},
     quotas,
     receipts::{self, ReceiptRow},
@@ -73,11 +73,11 @@ impl VolumeRepository for Store {
     fn get(&self, id: VolumeId) -> Result<Volume> {
         let key = id_column(id.as_uuid());
         let row = self.read(|connection| {
-            let row = volumes::table
+            let row = on_either!(connection, connection => volumes::table
                 .filter(volumes::id.eq(&key))
                 .select(VolumeRow::as_select())
-                .first(connection)
-                .optional()?;
+                .first(connection))
+            .optional()?;
             Ok(row)
         })?;
         row.ok_or_else(|| not_found(id.as_uuid()))?.try_into()
