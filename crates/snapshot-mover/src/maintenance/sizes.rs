@@ -22,8 +22,7 @@ const HIDDEN: Duration = Duration::from_mins(10);
 #[derive(Default)]
 pub(super) struct Sizes {
     rests_until: Option<Instant>,
-    /// Domains that could not be measured, at which change, and until when they are left alone.
-    hidden: HashMap<OrganizationId, (u64, Instant)>,
+    pauses: Pauses,
 }
 
 impl Sizes {
@@ -59,7 +58,8 @@ impl Sizes {
             Err(Error::NotFound { .. }) => return Ok(()),
             Err(error) => return Err(error.into()),
         };
-        if self.is_hidden(domain, present.change) {
+        let now = Instant::now();
+        if self.pauses.is_on(domain, present.change, now) {
             return Ok(());
         }
         // An organization that has no snapshot has no key either, and shall not get one by being looked at.
@@ -67,19 +67,18 @@ impl Sizes {
             premises.sizes.store(domain, present.change, &[])?;
             return Ok(());
         }
-        // Left alone also when it fails; forgotten below when it does not.
-        let until = Instant::now() + HIDDEN;
-        self.hidden.insert(domain, (present.change, until));
+        // Left alone also when it fails; ended below when it does not.
+        let since = self.pauses.begin(domain, present.change, now);
         let keys = premises.vault.domain(domain_of(domain))?;
         // A manifest comes before its snapshot is whole, and goes after the row of a deleted one: what such a copy needs
-        // would count as shared. A moment later there is none.
+        // would count as shared. Mostly there is none a moment later.
         let stored: Vec<_> = keys
             .manifests()?
             .into_iter()
             .map(|id| SnapshotId::new(id.as_uuid()))
             .collect();
         if stored != present.snapshots {
-            self.hidden.remove(&domain);
+            self.pauses.shorten(domain, now, since);
             return Ok(());
         }
         let usage = keys.usage(stop)?;
@@ -90,7 +89,7 @@ impl Sizes {
             );
             return Ok(());
         }
-        self.hidden.remove(&domain);
+        self.pauses.end(domain);
         let sizes: Vec<_> = usage
             .copies
             .iter()
@@ -101,9 +100,80 @@ impl Sizes {
         }
         Ok(())
     }
+}
 
-    fn is_hidden(&self, domain: OrganizationId, change: u64) -> bool {
-        let hidden = self.hidden.get(&domain);
-        hidden.is_some_and(|&(at_change, until)| at_change == change && Instant::now() < until)
+/// Which domains are left alone.
+#[derive(Default)]
+struct Pauses(HashMap<OrganizationId, Pause>);
+
+struct Pause {
+    /// Another change ends it.
+    change: u64,
+    /// When the domain could not be measured for the first time at this change.
+    since: Instant,
+    until: Instant,
+}
+
+impl Pauses {
+    fn is_on(&self, domain: OrganizationId, change: u64, now: Instant) -> bool {
+        let pause = self.0.get(&domain);
+        pause.is_some_and(|pause| pause.change == change && now < pause.until)
+    }
+
+    /// Begins a long pause. Returns since when the domain can't be measured.
+    fn begin(&mut self, domain: OrganizationId, change: u64, now: Instant) -> Instant {
+        let known = self.0.get(&domain).filter(|pause| pause.change == change);
+        let since = known.map_or(now, |pause| pause.since);
+        let until = now + HIDDEN;
+        self.0.insert(domain, Pause { change, since, until });
+        since
+    }
+
+    /// Makes a pause as long as it has been so, at most: what lasts is looked at ever more rarely.
+    fn shorten(&mut self, domain: OrganizationId, now: Instant, since: Instant) {
+        if let Some(pause) = self.0.get_mut(&domain) {
+            pause.until = now + HIDDEN.min(now - since);
+        }
+    }
+
+    fn end(&mut self, domain: OrganizationId) {
+        self.0.remove(&domain);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use snapshot_domain::testing::an_organization_id;
+
+    use super::*;
+
+    #[test]
+    fn what_can_not_be_read_is_left_alone_until_something_changes() {
+        let (mut pauses, domain, now) = (Pauses::default(), an_organization_id(), Instant::now());
+
+        pauses.begin(domain, 7, now);
+
+        assert!(pauses.is_on(domain, 7, now + HIDDEN / 2));
+        assert!(!pauses.is_on(domain, 8, now));
+        assert!(!pauses.is_on(domain, 7, now + HIDDEN));
+        pauses.end(domain);
+        assert!(!pauses.is_on(domain, 7, now));
+    }
+
+    #[test]
+    fn what_does_not_match_is_looked_at_at_once_and_then_ever_more_rarely() {
+        let (mut pauses, domain, mut now) = (Pauses::default(), an_organization_id(), Instant::now());
+        let mut looks = 0;
+
+        for _ in 0..3600 {
+            if !pauses.is_on(domain, 7, now) {
+                let since = pauses.begin(domain, 7, now);
+                pauses.shorten(domain, now, since);
+                looks += 1;
+            }
+            now += Duration::from_secs(1);
+        }
+
+        assert!((10..25).contains(&looks), "{looks} looks in an hour");
     }
 }
