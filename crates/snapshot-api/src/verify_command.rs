@@ -17,8 +17,8 @@ use snapshot_domain::{
 use snapshot_mover::{Round, check_share, finding};
 use snapshot_store::Store;
 use snapshot_vault::{
-    BlobStore, CopyChecks, Damage, Loss, ManifestId, SetAside, Verification, VerifyOptions, VerifyProgress,
-    verify_copy, verify_stored, verify_vault,
+    BlobStore, CopyChecks, CopyOutcome, Damage, Loss, ManifestId, SetAside, Verification, VerifyOptions,
+    VerifyProgress, verify_copy, verify_stored, verify_vault,
 };
 
 use crate::{
@@ -200,11 +200,18 @@ fn tell(told: &Mutex<Instant>, progress: VerifyProgress) {
 
 fn report(command: &Verify, is_opened: bool, found: &Verification) -> Report {
     let level = command.level;
+    // Of a snapshot that could not be opened, or not wholly, it is not known what else it needs; nor of those that were not
+    // asked for.
+    let is_all_known = is_opened
+        && command.snapshot.is_none()
+        && found
+            .outcomes
+            .iter()
+            .all(|(.., outcome)| matches!(outcome, CopyOutcome::Whole));
     let mut lines = Vec::new();
     for damage in &found.damage {
         lines.extend(damage_lines(damage));
-        // Of one snapshot that was asked for it says nothing about the others.
-        if damage.lost.is_empty() && is_opened && command.snapshot.is_none() {
+        if is_all_known && damage.lost.is_empty() {
             lines.push("    nothing is lost by it: no snapshot needs it, or it is stored elsewhere too".to_owned());
         }
     }
