@@ -4,7 +4,10 @@ use std::{path::Path, time::Duration};
 
 use diesel::{
     PgConnection, SqliteConnection,
-    connection::{AnsiTransactionManager, SimpleConnection, TransactionManager},
+    backend::Backend,
+    connection::{
+        AnsiTransactionManager, SimpleConnection, TransactionDepthChange, TransactionManager, TransactionManagerStatus,
+    },
     prelude::*,
     query_builder::{AstPass, QueryFragment, QueryId},
     r2d2::R2D2Connection,
@@ -77,8 +80,34 @@ pub(crate) enum Role {
     Writer,
 }
 
-/// A command without parameters. It stays prepared.
-struct Command(&'static str);
+/// Commands without parameters, which stay prepared, and are found by their types.
+macro_rules! commands {
+    ($($command:ident: $text:literal),* $(,)?) => {$(
+        struct $command;
+
+        impl<B: Backend> QueryFragment<B> for $command {
+            fn walk_ast<'b>(&'b self, mut pass: AstPass<'_, 'b, B>) -> QueryResult<()> {
+                pass.push_sql($text);
+                Ok(())
+            }
+        }
+
+        impl QueryId for $command {
+            type QueryId = Self;
+            const HAS_STATIC_QUERY_ID: bool = true;
+        }
+
+        impl<C> RunQueryDsl<C> for $command {}
+    )*};
+}
+
+commands! {
+    BeginRead: "BEGIN",
+    EndRead: "ROLLBACK",
+    BeginPart: "SAVEPOINT part",
+    KeepPart: "RELEASE part",
+    UndoPart: "ROLLBACK TO part",
+}
 
 #[derive(QueryableByName)]
 struct JournalMode {
@@ -136,18 +165,38 @@ impl AnyConnection {
         }
         self.begin_read()?;
         let result = queries(self);
-        self.roll_back()?;
+        self.end_read()?;
         result
     }
 
     /// Begins a transaction that only reads, and sees the rows as they are at one moment.
     pub(crate) fn begin_read(&mut self) -> QueryResult<()> {
         match self {
-            Self::Sqlite(connection) => AnsiTransactionManager::begin_transaction_sql(connection, "BEGIN"),
+            // As Diesel does it, but prepared: this is done for every request that reads.
+            Self::Sqlite(connection) => {
+                BeginRead.execute(connection)?;
+                change_depth(connection, TransactionDepthChange::IncreaseDepth)
+            }
             Self::Postgres(connection) => AnsiTransactionManager::begin_transaction_sql(
                 connection,
                 "BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY",
             ),
+        }
+    }
+
+    /// Ends a transaction that only reads.
+    pub(crate) fn end_read(&mut self) -> QueryResult<()> {
+        match self {
+            Self::Sqlite(connection) => {
+                let ended = EndRead.execute(connection);
+                if ended.is_err() {
+                    // What state it is in is not known: it is not to be used again.
+                    AnsiTransactionManager::transaction_manager_status_mut(connection).set_in_error();
+                }
+                ended?;
+                change_depth(connection, TransactionDepthChange::DecreaseDepth)
+            }
+            Self::Postgres(connection) => AnsiTransactionManager::rollback_transaction(connection),
         }
     }
 
@@ -160,17 +209,17 @@ impl AnyConnection {
 
     /// Begins a part of a transaction that can be undone alone. Such parts follow each other, and do not lie in each other.
     pub(crate) fn begin_part(&mut self) -> QueryResult<()> {
-        Command("SAVEPOINT part").execute(self).map(drop)
+        on_either!(self, connection => BeginPart.execute(connection)).map(drop)
     }
 
     /// Keeps what was done since the part began, for the transaction to commit.
     pub(crate) fn keep_part(&mut self) -> QueryResult<()> {
-        Command("RELEASE part").execute(self).map(drop)
+        on_either!(self, connection => KeepPart.execute(connection)).map(drop)
     }
 
     /// Undoes what was done since the part began.
     pub(crate) fn undo_part(&mut self) -> QueryResult<()> {
-        Command("ROLLBACK TO part").execute(self)?;
+        on_either!(self, connection => UndoPart.execute(connection))?;
         self.keep_part()
     }
 
@@ -195,20 +244,13 @@ impl AnyConnection {
     }
 }
 
-impl QueryFragment<MultiBackend> for Command {
-    fn walk_ast<'b>(&'b self, mut pass: AstPass<'_, 'b, MultiBackend>) -> QueryResult<()> {
-        pass.push_sql(self.0);
-        Ok(())
+/// Tells Diesel that a transaction was begun or ended.
+fn change_depth(connection: &mut SqliteConnection, change: TransactionDepthChange) -> QueryResult<()> {
+    match AnsiTransactionManager::transaction_manager_status_mut(connection) {
+        TransactionManagerStatus::Valid(status) => status.change_transaction_depth(change),
+        TransactionManagerStatus::InError => Err(diesel::result::Error::BrokenTransactionManager),
     }
 }
-
-impl QueryId for Command {
-    type QueryId = ();
-    // Their texts tell them apart.
-    const HAS_STATIC_QUERY_ID: bool = false;
-}
-
-impl RunQueryDsl<AnyConnection> for Command {}
 
 /// The busy timeout comes first, because switching to WAL takes a lock. `FULL` syncs the log before a commit is answered.
 fn set_up_sqlite(connection: &mut SqliteConnection, role: Role, lock_timeout: Duration) -> QueryResult<()> {

@@ -64,7 +64,7 @@ impl Drop for End {
         let Some(mut held) = HELD.take() else {
             return;
         };
-        if let Err(error) = held.lent.connection().roll_back() {
+        if let Err(error) = held.lent.connection().end_read() {
             // The pool does not take back a connection that is still in a transaction.
             log::warn!("a read could not be ended: {error}");
         }
