@@ -52,7 +52,9 @@ impl TryFrom<String> for ContentDigest {
             .ok_or(InvalidDigest)?;
         // `parse` alone would take a plus sign too.
         let is_number = chunk.starts_with(|first| matches!(first, '1'..='9')) && chunk.parse::<u32>().is_ok();
-        let is_hash = hash.len() == 64 && hash.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+        // A fold looks at many bytes at once, which something that may end early does not: lists are full of digests.
+        let is_hex = |is_hex, byte| is_hex & matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+        let is_hash = hash.len() == 64 && hash.bytes().fold(true, is_hex);
         if is_number && is_hash {
             Ok(Self(raw))
         } else {

@@ -1,5 +1,7 @@
 //! Snapshots, volumes and tasks as clients see them. Structs of their own, so that a change inside never changes the API.
 
+mod text;
+
 use std::fmt;
 
 use serde::{Serialize, Serializer};
@@ -9,7 +11,10 @@ use snapshot_domain::{
 };
 use utoipa::ToSchema;
 
-use super::{generation::Generation, openapi::words};
+use super::{generation::Generation, openapi::words, shown};
+
+/// Room for the JSON of a snapshot or a volume, so that most are written without being moved.
+pub(super) const USUAL_BYTES: usize = 768;
 
 /// A snapshot.
 #[derive(Debug, Serialize, ToSchema)]
@@ -211,6 +216,20 @@ impl<'a> OneSnapshot<'a> {
     pub(super) fn with(self, task: &Task, generation: &Generation) -> Self {
         let task = Some(TaskBody::new(task, generation));
         Self { task, ..self }
+    }
+
+    /// The JSON.
+    pub(super) fn json(&self) -> String {
+        let Self { snapshot, task } = self;
+        let mut json = Vec::with_capacity(USUAL_BYTES);
+        json.extend_from_slice(b"{\"snapshot\":");
+        snapshot.write(&mut json);
+        if let Some(task) = task {
+            json.extend_from_slice(b",\"task\":");
+            shown::write(&mut json, task);
+        }
+        json.push(b'}');
+        String::from_utf8(json).expect("texts are written whole, and everything else is ASCII")
     }
 }
 

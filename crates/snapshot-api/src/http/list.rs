@@ -11,7 +11,6 @@ use actix_web::{
     web::{Bytes, Data},
 };
 use futures_util::stream;
-use serde::Serialize;
 use snapshot_domain::{
     Caller, Permit, RequestId, Result as DomainResult, Right, Scope, ports::Slice, use_case::Tracked,
 };
@@ -19,6 +18,7 @@ use snapshot_domain::{
 use super::{
     Api,
     blocking::on_pool,
+    body::USUAL_BYTES,
     caller,
     error::ApiError,
     field::{self, Fields},
@@ -33,9 +33,6 @@ const DEFAULT_PER_PAGE: u64 = 50;
 /// How many items of a whole list are in memory at once.
 const BATCH_ITEMS: u32 = 200;
 
-/// Room that is made for an item, so that a page is written without being moved.
-const USUAL_ITEM_BYTES: usize = 768;
-
 /// Something that there are lists of.
 pub(super) trait Listed: Sized + Send + 'static {
     /// What a list of it is called: the key in the body, and the end of the path.
@@ -48,8 +45,6 @@ pub(super) trait Listed: Sized + Send + 'static {
     type Query: Clone + Send + 'static;
     /// A place in the order of the list.
     type Cursor: Copy + Send + 'static;
-    /// How one of it looks in a body.
-    type Body<'a>: Serialize;
 
     /// Reads the conditions. `None` when one is wrong or the scope is, which is noted.
     fn query(fields: &mut Fields, scope: Option<Scope>) -> Option<Self::Query>;
@@ -59,8 +54,8 @@ pub(super) trait Listed: Sized + Send + 'static {
     fn slice(api: &Api, query: &Self::Query, slice: Slice<Self::Cursor>) -> DomainResult<Vec<Tracked<Self>>>;
     /// The place of one.
     fn cursor(&self) -> Self::Cursor;
-    /// Presents one.
-    fn body<'a>(item: &'a Tracked<Self>, zone: &'a str) -> Self::Body<'a>;
+    /// Writes the JSON of one.
+    fn write(item: &Tracked<Self>, zone: &str, json: &mut Vec<u8>);
 }
 
 /// Answers a request for a list.
@@ -290,14 +285,13 @@ impl<T: Listed> Json<T> {
     }
 
     fn add(&mut self, items: &[Tracked<T>], zone: &str) {
-        self.text.reserve(items.len() * USUAL_ITEM_BYTES);
+        self.text.reserve(items.len() * USUAL_BYTES);
         for item in items {
             if !self.is_empty {
                 self.text.push(b',');
             }
             self.is_empty = false;
-            serde_json::to_writer(&mut self.text, &T::body(item, zone))
-                .expect("a body has only text keys, and memory takes every write");
+            T::write(item, zone, &mut self.text);
         }
     }
 

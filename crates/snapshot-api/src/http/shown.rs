@@ -40,7 +40,7 @@ impl Shown {
             SnapshotState::Snapshotting => false,
             SnapshotState::Available(_) | SnapshotState::Error { .. } => true,
         };
-        let json = json(&OneSnapshot::new(snapshot, zone));
+        let json = OneSnapshot::new(snapshot, zone).json();
         Self::new(
             Resource::Snapshot,
             item.id().as_uuid(),
@@ -100,6 +100,11 @@ impl Shown {
             .content_type(ContentType::json())
             .body(self.json)
     }
+}
+
+/// Appends the JSON of a body.
+pub(super) fn write(json: &mut Vec<u8>, body: &impl Serialize) {
+    serde_json::to_writer(json, body).expect("a body is of texts, numbers and lists, and memory takes every write");
 }
 
 /// The JSON of a body.

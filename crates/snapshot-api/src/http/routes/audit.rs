@@ -15,6 +15,7 @@ use crate::http::{
     field::{self, Fields},
     list::{self, Listed},
     openapi::{parameters, requests, words},
+    shown,
 };
 
 /// Lists who did what, the oldest first. For admins.
@@ -70,7 +71,6 @@ impl Listed for AuditEntry {
     ];
     type Query = AuditQuery;
     type Cursor = AuditCursor;
-    type Body<'a> = AuditBody;
 
     fn query(fields: &mut Fields, scope: Option<Scope>) -> Option<AuditQuery> {
         let action = fields.optional("action", field::audit_action);
@@ -106,12 +106,12 @@ impl Listed for AuditEntry {
         AuditCursor::of(self)
     }
 
-    fn body(Tracked { item, .. }: &Tracked<Self>, _zone: &str) -> AuditBody {
+    fn write(Tracked { item, .. }: &Tracked<Self>, _zone: &str, json: &mut Vec<u8>) {
         let (token, account) = match item.actor {
             Actor::Token { token, account } => (Some(token.to_string()), Some(account.to_string())),
             Actor::Host => (None, None),
         };
-        AuditBody {
+        let body = AuditBody {
             id: item.id.to_string(),
             date: item.at.to_string(),
             token,
@@ -121,6 +121,7 @@ impl Listed for AuditEntry {
             resource_id: item.resource.map(|id| id.to_string()),
             result: item.outcome.as_str(),
             request_id: item.request.to_string(),
-        }
+        };
+        shown::write(json, &body);
     }
 }

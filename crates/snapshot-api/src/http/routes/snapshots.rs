@@ -31,7 +31,7 @@ use crate::http::{
     once::{self, Once},
     openapi::{parameters, requests},
     precondition, request_id,
-    shown::{self, Shown},
+    shown::Shown,
     wait::{self, Look},
 };
 
@@ -155,7 +155,9 @@ fn creation_answer(begun: &Begun<Snapshot>, generation: &Generation) -> Answer {
             status: 201,
             location: Some(generation.path(&format!("/snapshots/{}", item.id()))),
             etag: Some(shown.tag),
-            body: shown::json(&OneSnapshot::new(&tracked, generation.zone()).with(task, generation)),
+            body: OneSnapshot::new(&tracked, generation.zone())
+                .with(task, generation)
+                .json(),
         },
     }
 }
@@ -296,7 +298,6 @@ impl Listed for Snapshot {
     const FILTERS: &'static [&'static str] = &["organization", "project", "name", "tags", "base_volume_id", "state"];
     type Query = SnapshotQuery;
     type Cursor = SnapshotCursor;
-    type Body<'a> = SnapshotBody<'a>;
 
     fn query(fields: &mut Fields, scope: Option<Scope>) -> Option<SnapshotQuery> {
         let name = fields.optional("name", field::name);
@@ -324,7 +325,7 @@ impl Listed for Snapshot {
         SnapshotCursor::of(self)
     }
 
-    fn body<'a>(item: &'a Tracked<Self>, zone: &'a str) -> SnapshotBody<'a> {
-        SnapshotBody::new(item, zone)
+    fn write(item: &Tracked<Self>, zone: &str, json: &mut Vec<u8>) {
+        SnapshotBody::new(item, zone).write(json);
     }
 }

@@ -188,7 +188,7 @@ fn acceptance_answer(accepted: &Snapshot, generation: &Generation) -> Answer {
         status: 200,
         location: None,
         etag: None,
-        body: shown::json(&OneSnapshot::new(&accepted, generation.zone())),
+        body: OneSnapshot::new(&accepted, generation.zone()).json(),
     }
 }
 

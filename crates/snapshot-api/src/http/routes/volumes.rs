@@ -265,7 +265,6 @@ impl Listed for Volume {
     const FILTERS: &'static [&'static str] = &["organization", "project", "name", "tags", "state"];
     type Query = VolumeQuery;
     type Cursor = VolumeCursor;
-    type Body<'a> = VolumeBody;
 
     fn query(fields: &mut Fields, scope: Option<Scope>) -> Option<VolumeQuery> {
         let name = fields.optional("name", field::name);
@@ -291,7 +290,7 @@ impl Listed for Volume {
         VolumeCursor::of(self)
     }
 
-    fn body(item: &Tracked<Self>, zone: &str) -> VolumeBody {
-        VolumeBody::new(item, zone)
+    fn write(item: &Tracked<Self>, zone: &str, json: &mut Vec<u8>) {
+        shown::write(json, &VolumeBody::new(item, zone));
     }
 }
