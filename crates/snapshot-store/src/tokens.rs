@@ -34,8 +34,8 @@ struct TokenRow {
     expires_at: Option<i64>,
 }
 
-/// A token's id, account and role, and one of the organizations that the account acts for.
-type CallerRow = (IdColumn, IdColumn, WordColumn<Role>, IdColumn);
+/// A token's id, account and role, and one of the organizations that the account acts for, after its position among them.
+type CallerRow = (IdColumn, IdColumn, WordColumn<Role>, i64, IdColumn);
 
 impl TokenRepository for Store {
     fn insert(&self, token: &TokenRecord) -> Result<()> {
@@ -132,7 +132,7 @@ impl TokenRepository for Store {
 
     fn caller(&self, hash: &TokenHash, now: Timestamp) -> Result<Option<Caller>> {
         let now = now.as_micros();
-        let rows: Vec<CallerRow> = self.read(|connection| {
+        let mut rows: Vec<CallerRow> = self.read(|connection| {
             let same_account = account_organizations::account_id.eq(tokens::account_id);
             let rows = on_either!(connection, connection => tokens::table
                 .inner_join(account_organizations::table.on(same_account))
@@ -143,23 +143,25 @@ impl TokenRepository for Store {
                         .is_null()
                         .or(tokens::expires_at.gt(now).assume_not_null()),
                 )
-                .order((account_organizations::position, account_organizations::organization_id))
                 .select((
                     tokens::id,
                     tokens::account_id,
                     tokens::role,
+                    account_organizations::position,
                     account_organizations::organization_id,
                 ))
                 .load(connection))?;
             Ok(rows)
         })?;
-        let Some(&(token, account, role, _)) = rows.first() else {
+        // Every request asks this, and SQLite prepares for sorting however few there are.
+        rows.sort_unstable_by_key(|row| (row.3, row.4.0));
+        let Some(&(token, account, role, ..)) = rows.first() else {
             return Ok(None);
         };
         Ok(Some(Caller {
             token: TokenId::new(token.0),
             account: AccountId::new(account.0),
-            organizations: rows.iter().map(|row| OrganizationId::new(row.3.0)).collect(),
+            organizations: rows.iter().map(|row| OrganizationId::new(row.4.0)).collect(),
             role: role.0,
         }))
     }
