@@ -32,8 +32,8 @@ use crate::{
 /// The size of the volume that snapshots are asked of.
 const SMALL_VOLUME_BYTES: u64 = 512;
 
-/// Adds available snapshots, a microsecond apart, each with the task that made it, to a database with its tables. As in the
-/// service, ids grow with time.
+/// Adds available snapshots, a microsecond apart, each with the task that made it and with its size, to a database with its
+/// tables. As in the service, ids grow with time.
 pub(crate) fn fill(database: &Path, organization: Uuid, rows: u64) -> anyhow::Result<()> {
     let owner = format!("x'{}'", organization.simple());
     let digest = format!("blake3-131072:{}", "5a".repeat(32));
@@ -51,6 +51,9 @@ pub(crate) fn fill(database: &Path, organization: Uuid, rows: u64) -> anyhow::Re
              SELECT id, organization_id, 'capture', id, base_volume_id, organization_id, id, created_at, created_at,
                  'succeeded', 0, 1048576, 1048576, 1
              FROM snapshots WHERE organization_id = {owner};
+         INSERT INTO snapshot_sizes (snapshot_id, domain_id, exclusive_bytes)
+             SELECT id, domain_id, 4096 FROM snapshots WHERE organization_id = {owner};
+         UPDATE domain_sizes SET measured = changes;
          COMMIT;
          PRAGMA wal_checkpoint(TRUNCATE);"
     ))?;
@@ -62,13 +65,15 @@ pub(crate) fn snapshot_id(number: u64) -> Uuid {
     Uuid::from_u64_pair(number, 1)
 }
 
-/// Forgets what was asked for and has not been copied yet.
+/// Forgets what was asked for and has not been copied yet. What has been counts as measured: the rows have no manifests, which
+/// the maintenance would look for again and again.
 pub(crate) fn forget_unfinished(database: &Path) -> anyhow::Result<()> {
     connect(database)?.batch_execute(
         "BEGIN IMMEDIATE;
          DELETE FROM tasks WHERE ended_at IS NULL;
          DELETE FROM snapshots WHERE state = 'snapshotting';
          UPDATE volumes SET copies = 0;
+         UPDATE domain_sizes SET measured = changes;
          COMMIT;
          PRAGMA wal_checkpoint(TRUNCATE);",
     )?;
