@@ -42,17 +42,15 @@ pub(crate) fn fill(database: &Path, organization: Uuid, rows: u64) -> anyhow::Re
          BEGIN;
          WITH RECURSIVE number (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM number WHERE n < {rows})
          INSERT INTO snapshots (id, organization_id, domain_id, name, tags, base_volume_id, base_volume_name, size_bytes,
-             volume_type, created_at, modified_at, state, digest, stored_bytes, revision)
+             volume_type, created_at, modified_at, state, digest, stored_bytes, revision, exclusive_bytes)
              SELECT unhex(printf('%016x%016x', n, 1)), {owner}, {owner}, 'snapshot-' || n, '',
-                 unhex(printf('%016x%016x', n / 100, 3)), 'vol-0-1', 1048576, 'l_ssd', n, n, 'available', '{digest}', 4096, 2
+                 unhex(printf('%016x%016x', n / 100, 3)), 'vol-0-1', 1048576, 'l_ssd', n, n, 'available', '{digest}', 4096, 2, 4096
              FROM number;
          INSERT INTO tasks (id, organization_id, kind, snapshot_id, volume_id, domain_id, request_id, created_at, ended_at, state,
              cancel_requested, done_bytes, total_bytes, epoch)
              SELECT id, organization_id, 'capture', id, base_volume_id, organization_id, id, created_at, created_at,
                  'succeeded', 0, 1048576, 1048576, 1
              FROM snapshots WHERE organization_id = {owner};
-         INSERT INTO snapshot_sizes (snapshot_id, domain_id, exclusive_bytes)
-             SELECT id, domain_id, 4096 FROM snapshots WHERE organization_id = {owner};
          UPDATE domain_sizes SET measured = changes;
          COMMIT;
          PRAGMA wal_checkpoint(TRUNCATE);"

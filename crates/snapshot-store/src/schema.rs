@@ -72,6 +72,7 @@ table! {
         health -> Text,
         verified_at -> Nullable<BigInt>,
         checked_at -> BigInt,
+        exclusive_bytes -> Nullable<BigInt>,
     }
 }
 
@@ -154,14 +155,6 @@ table! {
 }
 
 table! {
-    snapshot_sizes (snapshot_id) {
-        snapshot_id -> Binary,
-        domain_id -> Binary,
-        exclusive_bytes -> BigInt,
-    }
-}
-
-table! {
     volume_totals (organization_id) {
         organization_id -> Binary,
         total -> BigInt,
@@ -217,4 +210,4 @@ table! {
 
 diesel::allow_tables_to_appear_in_same_query!(tokens, account_organizations);
 diesel::allow_tables_to_appear_in_same_query!(tasks, task_totals);
-diesel::allow_tables_to_appear_in_same_query!(snapshots, snapshot_sizes, domain_sizes);
+diesel::allow_tables_to_appear_in_same_query!(snapshots, domain_sizes);

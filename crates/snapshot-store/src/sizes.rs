@@ -1,19 +1,29 @@
 //! What each snapshot takes for itself: [`SnapshotSizes`].
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
-use diesel::{dsl::sql, prelude::*, sql_types::Bool};
+use diesel::{
+    backend::Backend,
+    dsl::sql,
+    prelude::*,
+    query_builder::{AstPass, QueryFragment, QueryId},
+    result::QueryResult,
+    serialize::ToSql,
+    sql_types::{BigInt, Binary, Bool, HasSqlType, Nullable},
+};
 use snapshot_domain::{
     Error, OrganizationId, Resource, Result, SnapshotId,
     ports::{DomainSnapshots, SnapshotSizes},
 };
+
+use uuid::Uuid;
 
 use crate::{
     Store,
     columns::{self, IDS_AT_ONCE, IdColumn, id_column, number_column},
     connection::{AnyConnection, on_either},
     failure::Outcome,
-    schema::{domain_sizes, snapshot_sizes, snapshots},
+    schema::{domain_sizes, snapshots},
 };
 
 const WHAT: &str = "size";
@@ -72,22 +82,25 @@ impl SnapshotSizes for Store {
         let change = number_column(WHAT, change)?;
         let sizes = exclusive_bytes
             .iter()
-            .map(|(id, bytes)| Ok((id_column(id.as_uuid()), number_column(WHAT, *bytes)?)))
-            .collect::<Result<HashMap<_, _>>>()?;
-        self.write(move |connection| {
-            // Whoever changes the domain's snapshots from here on waits for the row, and then changes its count.
+            .map(|(id, bytes)| Ok((id.as_uuid(), number_column(WHAT, *bytes)?)))
+            .collect::<Result<BTreeMap<_, _>>>()?;
+        let stored = self.write(move |connection| {
+            // Rows of snapshots before the row of their domain, as whoever changes a snapshot takes them: so that nobody waits
+            // for somebody who waits.
+            replace(connection, &domain, sizes)?;
             let current = domain_sizes::table
                 .find(&domain)
                 .filter(domain_sizes::changes.eq(change));
             let is_current = diesel::update(current)
                 .set(domain_sizes::measured.eq(change))
                 .execute(connection)?;
-            if is_current == 0 {
-                return Ok(false);
-            }
-            replace(connection, &domain, sizes)?;
-            Ok(true)
-        })
+            if is_current == 1 { Ok(()) } else { Err(stale().into()) }
+        });
+        match stored {
+            Ok(()) => Ok(true),
+            Err(Error::Stale { .. }) => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     fn exclusive_bytes(&self, snapshots: &[SnapshotId]) -> Result<Vec<(SnapshotId, u64)>> {
@@ -95,12 +108,13 @@ impl SnapshotSizes for Store {
         for ids in snapshots.chunks(IDS_AT_ONCE) {
             let ids: Vec<_> = ids.iter().map(|id| id_column(id.as_uuid())).collect();
             let rows: Vec<(Vec<u8>, i64)> = self.read(|connection| {
-                let same_domain = domain_sizes::domain_id.eq(snapshot_sizes::domain_id);
-                let rows = snapshot_sizes::table
+                let same_domain = domain_sizes::domain_id.eq(snapshots::domain_id);
+                let rows = snapshots::table
                     .inner_join(domain_sizes::table.on(same_domain))
-                    .filter(snapshot_sizes::snapshot_id.eq_any(&ids))
+                    .filter(snapshots::id.eq_any(&ids))
+                    .filter(snapshots::exclusive_bytes.is_not_null())
                     .filter(domain_sizes::measured.eq(domain_sizes::changes.nullable()))
-                    .select((snapshot_sizes::snapshot_id, snapshot_sizes::exclusive_bytes))
+                    .select((snapshots::id, snapshots::exclusive_bytes.assume_not_null()))
                     .load(connection)?;
                 Ok(rows)
             })?;
@@ -112,37 +126,60 @@ impl SnapshotSizes for Store {
     }
 }
 
-/// Makes the rows of a domain these, and writes only what differs: of many snapshots most keep what they had.
-fn replace(connection: &mut AnyConnection, domain: &[u8], mut sizes: HashMap<Vec<u8>, i64>) -> Outcome<()> {
-    let present: Vec<(Vec<u8>, i64)> = snapshot_sizes::table
-        .filter(snapshot_sizes::domain_id.eq(domain))
-        .select((snapshot_sizes::snapshot_id, snapshot_sizes::exclusive_bytes))
+/// Makes the sizes of a domain's snapshots these, and writes only what differs: of many snapshots most keep what they had.
+fn replace(connection: &mut AnyConnection, domain: &[u8], mut sizes: BTreeMap<Uuid, i64>) -> Outcome<()> {
+    let present: Vec<(IdColumn, Option<i64>)> = snapshots::table
+        .filter(snapshots::domain_id.eq(domain))
+        .filter(sql::<Bool>("state = 'available'"))
+        .order(snapshots::id)
+        .select((snapshots::id, snapshots::exclusive_bytes))
         .load(connection)?;
-    let mut gone = Vec::new();
     for (id, stored) in present {
-        match sizes.remove(&id) {
-            Some(bytes) if bytes == stored => {}
-            Some(bytes) => {
-                diesel::update(snapshot_sizes::table.find(id))
-                    .set(snapshot_sizes::exclusive_bytes.eq(bytes))
-                    .execute(connection)?;
+        let measured = sizes.remove(&id.0);
+        if measured != stored {
+            on_either!(connection, connection => Resize {
+                id: id.0,
+                exclusive_bytes: measured
             }
-            None => gone.push(id),
+            .execute(connection))?;
         }
     }
-    for ids in gone.chunks(IDS_AT_ONCE) {
-        diesel::delete(snapshot_sizes::table.filter(snapshot_sizes::snapshot_id.eq_any(ids))).execute(connection)?;
-    }
-    for (id, bytes) in sizes {
-        diesel::insert_into(snapshot_sizes::table)
-            .values((
-                snapshot_sizes::snapshot_id.eq(id),
-                snapshot_sizes::domain_id.eq(domain),
-                snapshot_sizes::exclusive_bytes.eq(bytes),
-            ))
-            .execute(connection)?;
-    }
     Ok(())
+}
+
+/// Sets the size of one snapshot. Diesel has its own updates parsed at each run, and a domain may have very many.
+struct Resize {
+    id: Uuid,
+    exclusive_bytes: Option<i64>,
+}
+
+impl<B> QueryFragment<B> for Resize
+where
+    B: Backend,
+    [u8]: ToSql<Binary, B>,
+    Option<i64>: ToSql<Nullable<BigInt>, B>,
+    B: HasSqlType<Binary> + HasSqlType<Nullable<BigInt>>,
+{
+    fn walk_ast<'b>(&'b self, mut pass: AstPass<'_, 'b, B>) -> QueryResult<()> {
+        pass.push_sql("UPDATE snapshots SET exclusive_bytes = ");
+        pass.push_bind_param::<Nullable<BigInt>, _>(&self.exclusive_bytes)?;
+        pass.push_sql(" WHERE id = ");
+        pass.push_bind_param::<Binary, [u8]>(self.id.as_bytes())
+    }
+}
+
+impl QueryId for Resize {
+    type QueryId = Self;
+    const HAS_STATIC_QUERY_ID: bool = true;
+}
+
+impl<C> RunQueryDsl<C> for Resize {}
+
+/// The domain's snapshots became others: nothing is stored.
+const fn stale() -> Error {
+    Error::Stale {
+        resource: Resource::Snapshot,
+    }
 }
 
 fn snapshot_id(column: &[u8]) -> Result<SnapshotId> {

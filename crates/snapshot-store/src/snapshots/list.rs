@@ -10,7 +10,7 @@ use super::{AnyConnection, MeasuredRow, MultiBackend, Outcome, Places, StoredRow
 use crate::{
     columns::{self, id_column},
     list::{self, Listing, Place},
-    schema::{domain_sizes, snapshot_sizes, snapshot_totals, snapshots},
+    schema::{domain_sizes, snapshot_totals, snapshots},
 };
 
 /// The columns of a [`MeasuredRow`].
@@ -18,7 +18,7 @@ macro_rules! measured {
     () => {
         (
             StoredRow::as_select(),
-            snapshot_sizes::exclusive_bytes.nullable(),
+            snapshots::exclusive_bytes,
             domain_sizes::changes.nullable(),
         )
     };

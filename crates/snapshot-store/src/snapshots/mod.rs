@@ -24,7 +24,7 @@ use crate::{
     quotas,
     receipts::{self, ReceiptRow},
     row_insert::insert_row,
-    schema::{domain_sizes, snapshot_sizes, snapshots},
+    schema::{domain_sizes, snapshots},
     tasks::{self, TaskRow},
     volumes,
 };
@@ -68,7 +68,7 @@ impl SnapshotRepository for Store {
                 .filter(snapshots::id.eq(key.as_bytes().as_slice()))
                 .select((
                     StoredRow::as_select(),
-                    snapshot_sizes::exclusive_bytes.nullable(),
+                    snapshots::exclusive_bytes,
                     domain_sizes::changes.nullable(),
                 ))
                 .first::<MeasuredRow>(connection)

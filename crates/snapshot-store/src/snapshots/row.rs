@@ -8,7 +8,7 @@ use snapshot_domain::{
 
 use crate::{
     columns::{self, IdColumn, Nonsense, WordColumn, id_column, number_column, tags_column},
-    schema::{domain_sizes, snapshot_sizes, snapshots},
+    schema::{domain_sizes, snapshots},
 };
 
 const WHAT: &str = "snapshot";
@@ -65,13 +65,11 @@ pub(crate) type MeasuredRow = (StoredRow, Option<i64>, Option<i64>);
 /// Snapshots with what was measured of them, for as long as it holds.
 #[diesel::dsl::auto_type]
 pub(super) fn with_sizes() -> _ {
-    snapshots::table
-        .left_join(snapshot_sizes::table.on(snapshot_sizes::snapshot_id.eq(snapshots::id)))
-        .left_join(
-            domain_sizes::table.on(domain_sizes::domain_id
-                .eq(snapshot_sizes::domain_id)
-                .and(domain_sizes::measured.eq(domain_sizes::changes.nullable()))),
-        )
+    snapshots::table.left_join(
+        domain_sizes::table.on(domain_sizes::domain_id
+            .eq(snapshots::domain_id)
+            .and(domain_sizes::measured.eq(domain_sizes::changes.nullable()))),
+    )
 }
 
 impl TryFrom<&Snapshot> for SnapshotRow {

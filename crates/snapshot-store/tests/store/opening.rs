@@ -7,8 +7,8 @@ use std::{
 
 use diesel::{Connection, SqliteConnection, connection::SimpleConnection};
 use snapshot_domain::{
-    Error, Organization, OrganizationId, Role, Scope, TokenHash, VolumeId,
-    ports::{OrganizationRepository, Slice, TokenRepository, VolumeQuery, VolumeRepository},
+    Error, Organization, OrganizationId, Role, Scope, SnapshotId, TokenHash, VolumeId,
+    ports::{OrganizationRepository, Slice, SnapshotSizes, TokenRepository, VolumeQuery, VolumeRepository},
     testing::{a_volume, an_organization, moment},
 };
 use snapshot_store::{MigrateError, OpenError, Store, StoreOptions};
@@ -231,4 +231,54 @@ fn a_token_from_before_there_were_roles_goes_on_doing_all_that_it_did() {
     let caller = store.caller(&TokenHash::from_bytes(hash), moment(0)).unwrap().unwrap();
     assert_eq!(caller.role, Role::Admin);
     assert_eq!(TokenRepository::list(&store).unwrap()[0].expires_at, None);
+}
+
+#[test]
+fn what_a_snapshot_takes_for_itself_is_known_after_it_moved_into_its_row() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("metadata.sqlite");
+    let before =
+        (1..=10).map(|number| format!("INSERT INTO __diesel_schema_migrations (version) VALUES ('{number:014}');"));
+    let mut connection = SqliteConnection::establish(path.to_str().unwrap()).unwrap();
+    for tables in [
+        include_str!("../../migrations/sqlite/00000000000001_first_tables/up.sql"),
+        include_str!("../../migrations/sqlite/00000000000002_maintenance/up.sql"),
+        include_str!("../../migrations/sqlite/00000000000003_health_and_salvage/up.sql"),
+        include_str!("../../migrations/sqlite/00000000000004_token_roles/up.sql"),
+        include_str!("../../migrations/sqlite/00000000000005_quotas/up.sql"),
+        include_str!("../../migrations/sqlite/00000000000006_audit/up.sql"),
+        include_str!("../../migrations/sqlite/00000000000007_transfers/up.sql"),
+        include_str!("../../migrations/sqlite/00000000000008_receipts/up.sql"),
+        include_str!("../../migrations/sqlite/00000000000009_lists/up.sql"),
+        include_str!("../../migrations/sqlite/00000000000010_one_count/up.sql"),
+    ] {
+        connection.batch_execute(tables).unwrap();
+    }
+    connection
+        .batch_execute(&format!(
+            "CREATE TABLE __diesel_schema_migrations (version VARCHAR(50) PRIMARY KEY NOT NULL,
+                run_on TIMESTAMP NOT NULL DEFAULT CURRENT_TIMESTAMP);
+            {}
+            INSERT INTO organizations VALUES (zeroblob(16), 'Lighthouse', 0);
+            WITH numbered (id) AS (VALUES (X'{}'), (X'{}'))
+            INSERT INTO snapshots (id, organization_id, domain_id, name, tags, base_volume_id, base_volume_name, size_bytes,
+                volume_type, created_at, modified_at, state, digest, stored_bytes, revision)
+                SELECT id, zeroblob(16), zeroblob(16), 'nightly', '', zeroblob(16), 'root', 512, 'l_ssd', 0, 0, 'available',
+                    'none', 4096, 1
+                FROM numbered;
+            INSERT INTO snapshot_sizes VALUES (X'{}', zeroblob(16), 4096);
+            UPDATE domain_sizes SET measured = changes;",
+            before.collect::<String>(),
+            "01".repeat(16),
+            "02".repeat(16),
+            "01".repeat(16),
+        ))
+        .unwrap();
+    drop(connection);
+
+    let store = Store::open(path.to_str().unwrap(), StoreOptions::default()).unwrap();
+    assert_eq!(store.migrate().unwrap(), 1);
+
+    let [measured, other] = [1, 2].map(|byte| SnapshotId::new(Uuid::from_bytes([byte; 16])));
+    assert_eq!(store.exclusive_bytes(&[measured, other]).unwrap(), [(measured, 4096)]);
 }
