@@ -28,6 +28,9 @@ use crate::{
 
 const WHAT: &str = "size";
 
+/// How many sizes are stored in one write: whoever else writes waits for some milliseconds at the most.
+const ROWS_AT_ONCE: usize = 1000;
+
 impl SnapshotSizes for Store {
     fn unmeasured(&self) -> Result<Vec<OrganizationId>> {
         let domains: Vec<Vec<u8>> = self.read(|connection| {
@@ -84,23 +87,15 @@ impl SnapshotSizes for Store {
             .iter()
             .map(|(id, bytes)| Ok((id.as_uuid(), number_column(WHAT, *bytes)?)))
             .collect::<Result<BTreeMap<_, _>>>()?;
-        let stored = self.write(move |connection| {
-            // Rows of snapshots before the row of their domain, as whoever changes a snapshot takes them: so that nobody waits
-            // for somebody who waits.
-            replace(connection, &domain, sizes)?;
-            let current = domain_sizes::table
-                .find(&domain)
-                .filter(domain_sizes::changes.eq(change));
-            let is_current = diesel::update(current)
-                .set(domain_sizes::measured.eq(change))
-                .execute(connection)?;
-            if is_current == 1 { Ok(()) } else { Err(stale().into()) }
-        });
-        match stored {
-            Ok(()) => Ok(true),
-            Err(Error::Stale { .. }) => Ok(false),
-            Err(error) => Err(error),
+        // Whoever else stores sizes of the same change stores the same ones: what differs now differs until it is stored.
+        let different = self.read(|connection| different(connection, &domain, &sizes))?;
+        let last = different.len().saturating_sub(1) / ROWS_AT_ONCE * ROWS_AT_ONCE;
+        for piece in different[..last].chunks(ROWS_AT_ONCE) {
+            if !self.resize(domain.clone(), change, piece.to_vec(), None)? {
+                return Ok(false);
+            }
         }
+        self.resize(domain, change, different[last..].to_vec(), Some(change))
     }
 
     fn exclusive_bytes(&self, snapshots: &[SnapshotId]) -> Result<Vec<(SnapshotId, u64)>> {
@@ -126,28 +121,51 @@ impl SnapshotSizes for Store {
     }
 }
 
-/// Makes the sizes of a domain's snapshots these, and writes only what differs: of many snapshots most keep what they had.
-fn replace(connection: &mut AnyConnection, domain: &[u8], mut sizes: BTreeMap<Uuid, i64>) -> Outcome<()> {
+impl Store {
+    /// Stores sizes as long as the domain is at this change, and `false` otherwise. They are told once `measured` is the change.
+    fn resize(&self, domain: Vec<u8>, change: i64, sizes: Vec<Resize>, measured: Option<i64>) -> Result<bool> {
+        let stored = self.write(move |connection| {
+            // Rows of snapshots before the row of their domain, as whoever changes a snapshot takes them: so that nobody waits
+            // for somebody who waits.
+            for size in sizes {
+                on_either!(connection, connection => size.execute(connection))?;
+            }
+            let current = domain_sizes::table
+                .find(&domain)
+                .filter(domain_sizes::changes.eq(change));
+            let is_current = diesel::update(current)
+                .set(domain_sizes::measured.eq(measured))
+                .execute(connection)?;
+            if is_current == 1 { Ok(()) } else { Err(stale().into()) }
+        });
+        match stored {
+            Ok(()) => Ok(true),
+            Err(Error::Stale { .. }) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// Those of a domain's snapshots that have another size, or none: of many snapshots most keep what they had.
+fn different(connection: &mut AnyConnection, domain: &[u8], sizes: &BTreeMap<Uuid, i64>) -> Outcome<Vec<Resize>> {
     let present: Vec<(IdColumn, Option<i64>)> = snapshots::table
         .filter(snapshots::domain_id.eq(domain))
         .filter(sql::<Bool>("state = 'available'"))
         .order(snapshots::id)
         .select((snapshots::id, snapshots::exclusive_bytes))
         .load(connection)?;
-    for (id, stored) in present {
-        let measured = sizes.remove(&id.0);
-        if measured != stored {
-            on_either!(connection, connection => Resize {
-                id: id.0,
-                exclusive_bytes: measured
-            }
-            .execute(connection))?;
-        }
-    }
-    Ok(())
+    let different = present.into_iter().filter_map(|(id, stored)| {
+        let exclusive_bytes = sizes.get(&id.0).copied();
+        (exclusive_bytes != stored).then_some(Resize {
+            id: id.0,
+            exclusive_bytes,
+        })
+    });
+    Ok(different.collect())
 }
 
 /// Sets the size of one snapshot. Diesel has its own updates parsed at each run, and a domain may have very many.
+#[derive(Clone, Copy)]
 struct Resize {
     id: Uuid,
     exclusive_bytes: Option<i64>,

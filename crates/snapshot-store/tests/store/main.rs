@@ -12,4 +12,5 @@ mod crowd;
 mod opening;
 mod place;
 mod postgres;
+mod sizes;
 mod together;
