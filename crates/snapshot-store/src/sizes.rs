@@ -203,3 +203,44 @@ const fn stale() -> Error {
 fn snapshot_id(column: &[u8]) -> Result<SnapshotId> {
     columns::id(WHAT, column).map(SnapshotId::new)
 }
+
+#[cfg(test)]
+mod tests {
+    use snapshot_domain::{
+        ports::{OrganizationRepository, SnapshotRepository, VolumeRepository},
+        testing::{a_capture, a_snapshot, a_volume, an_organization},
+    };
+
+    use super::*;
+    use crate::StoreOptions;
+
+    #[test]
+    fn a_piece_that_comes_late_changes_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("metadata.sqlite");
+        let store = Store::open(path.to_str().unwrap(), StoreOptions::default()).unwrap();
+        store.migrate().unwrap();
+        let organization = an_organization();
+        let volume = a_volume(organization.id).build();
+        let snapshot = a_snapshot(organization.id).of(&volume).build();
+        OrganizationRepository::insert(&store, &organization).unwrap();
+        VolumeRepository::insert(&store, &volume, None).unwrap();
+        store
+            .begin(&snapshot, &a_capture(&snapshot).build(), &volume, None)
+            .unwrap();
+        let id = snapshot.id();
+        let piece = |bytes| {
+            vec![Resize {
+                id: id.as_uuid(),
+                exclusive_bytes: Some(bytes),
+            }]
+        };
+        let domain = id_column(organization.id.as_uuid());
+        assert!(store.resize(domain.clone(), 0, piece(7), Some(0)).unwrap());
+
+        let late = store.resize(domain, 1, piece(8), None).unwrap();
+
+        assert!(!late);
+        assert_eq!(store.exclusive_bytes(&[id]).unwrap(), [(id, 7)]);
+    }
+}
