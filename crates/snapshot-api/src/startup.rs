@@ -373,8 +373,13 @@ impl Parts {
 struct StoreReads(Store);
 
 impl Reads for StoreReads {
-    fn together(&self, reads: &mut dyn FnMut()) {
-        self.0.together(reads);
+    fn together(&self, reads: &mut dyn FnMut()) -> bool {
+        let ((), end_is_owed) = self.0.together_and_on(reads);
+        end_is_owed
+    }
+
+    fn end(&self) {
+        self.0.end_together();
     }
 }
 

@@ -150,9 +150,12 @@ fn access(store: &InMemoryStore) -> AccessService {
 struct OneByOne;
 
 impl Reads for OneByOne {
-    fn together(&self, reads: &mut dyn FnMut()) {
+    fn together(&self, reads: &mut dyn FnMut()) -> bool {
         reads();
+        false
     }
+
+    fn end(&self) {}
 }
 
 /// A store that can't be read.

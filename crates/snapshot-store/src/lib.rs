@@ -76,3 +76,4 @@ pub use address::InvalidUrl;
 pub use connection::ConnectError;
 pub use migrate::{LockError, MigrateError};
 pub use store::{OpenError, Store, StoreOptions};
+pub use together::OLDEST_READ;

@@ -144,6 +144,11 @@ impl Store {
         Arc::as_ptr(&self.0) as usize
     }
 
+    /// How many commits of this process have ended.
+    pub(crate) fn commits(&self) -> u64 {
+        self.0.writer.as_ref().map_or(0, Writer::commits)
+    }
+
     pub(crate) fn pool(&self) -> &Pool {
         &self.0.pool
     }

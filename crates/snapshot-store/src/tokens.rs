@@ -34,8 +34,16 @@ struct TokenRow {
     expires_at: Option<i64>,
 }
 
-/// A token's id, account and role, and one of the organizations that the account acts for, after its position among them.
-type CallerRow = (IdColumn, IdColumn, WordColumn<Role>, i64, IdColumn);
+/// A token's id, account, role and end, and one of the organizations that the account acts for, after its position among them.
+type CallerRow = (IdColumn, IdColumn, WordColumn<Role>, Option<i64>, i64, IdColumn);
+
+/// Whom a token that is not revoked stands for, until when.
+#[derive(Clone)]
+pub(crate) struct KnownCaller {
+    caller: Caller,
+    /// Microseconds, UTC.
+    expires_at: Option<i64>,
+}
 
 impl TokenRepository for Store {
     fn insert(&self, token: &TokenRecord) -> Result<()> {
@@ -131,22 +139,29 @@ impl TokenRepository for Store {
     }
 
     fn caller(&self, hash: &TokenHash, now: Timestamp) -> Result<Option<Caller>> {
-        let now = now.as_micros();
+        let known = match self.known_caller(hash) {
+            Some(known) => Some(known),
+            None => self.find_caller(hash)?,
+        };
+        Ok(known
+            .filter(|known| known.expires_at.is_none_or(|at| at > now.as_micros()))
+            .map(|known| known.caller))
+    }
+}
+
+impl Store {
+    fn find_caller(&self, hash: &TokenHash) -> Result<Option<KnownCaller>> {
         let mut rows: Vec<CallerRow> = self.read(|connection| {
             let same_account = account_organizations::account_id.eq(tokens::account_id);
             let rows = on_either!(connection, connection => tokens::table
                 .inner_join(account_organizations::table.on(same_account))
                 .filter(tokens::hash.eq(hash.as_bytes().as_slice()))
                 .filter(tokens::revoked_at.is_null())
-                .filter(
-                    tokens::expires_at
-                        .is_null()
-                        .or(tokens::expires_at.gt(now).assume_not_null()),
-                )
                 .select((
                     tokens::id,
                     tokens::account_id,
                     tokens::role,
+                    tokens::expires_at,
                     account_organizations::position,
                     account_organizations::organization_id,
                 ))
@@ -154,16 +169,21 @@ impl TokenRepository for Store {
             Ok(rows)
         })?;
         // Every request asks this, and SQLite prepares for sorting however few there are.
-        rows.sort_unstable_by_key(|row| (row.3, row.4.0));
-        let Some(&(token, account, role, ..)) = rows.first() else {
+        rows.sort_unstable_by_key(|row| (row.4, row.5.0));
+        let Some(&(token, account, role, expires_at, ..)) = rows.first() else {
             return Ok(None);
         };
-        Ok(Some(Caller {
-            token: TokenId::new(token.0),
-            account: AccountId::new(account.0),
-            organizations: rows.iter().map(|row| OrganizationId::new(row.4.0)).collect(),
-            role: role.0,
-        }))
+        let known = KnownCaller {
+            caller: Caller {
+                token: TokenId::new(token.0),
+                account: AccountId::new(account.0),
+                organizations: rows.iter().map(|row| OrganizationId::new(row.5.0)).collect(),
+                role: role.0,
+            },
+            expires_at,
+        };
+        self.remember_caller(hash, &known);
+        Ok(Some(known))
     }
 }
 

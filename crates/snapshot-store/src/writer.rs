@@ -8,7 +8,11 @@
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+        mpsc::{Receiver, SyncSender, TrySendError, sync_channel},
+    },
     thread::JoinHandle,
 };
 
@@ -30,6 +34,7 @@ const MOST_JOBS: usize = 512;
 pub(crate) struct Writer {
     queue: Option<SyncSender<Box<dyn Job>>>,
     thread: Option<JoinHandle<()>>,
+    commits: Arc<AtomicU64>,
     _checkpoints: Checkpoints,
 }
 
@@ -100,10 +105,12 @@ impl Writer {
     pub(crate) fn start(address: SqliteAddress, options: StoreOptions) -> std::io::Result<Self> {
         let (queue, jobs) = sync_channel(options.queued_writes);
         let checkpoints = Checkpoints::start(address.clone(), options)?;
+        let commits = Arc::new(AtomicU64::new(0));
         let mut batches = Batches {
             address,
             options,
             connection: None,
+            commits: commits.clone(),
             due: checkpoints.due(),
         };
         let thread = std::thread::Builder::new()
@@ -116,8 +123,14 @@ impl Writer {
         Ok(Self {
             queue: Some(queue),
             thread: Some(thread),
+            commits,
             _checkpoints: checkpoints,
         })
+    }
+
+    /// How many commits have ended, of which some may have failed. It has counted a commit before anybody is told of it.
+    pub(crate) fn commits(&self) -> u64 {
+        self.commits.load(Ordering::Acquire)
     }
 
     /// Runs queries in the next commit, and waits until it is on disk. Queries that fail are undone alone.
@@ -180,6 +193,7 @@ struct Batches {
     address: SqliteAddress,
     options: StoreOptions,
     connection: Option<AnyConnection>,
+    commits: Arc<AtomicU64>,
     due: Due,
 }
 
@@ -193,6 +207,7 @@ impl Batches {
             self.connection = None;
             log::error!("{} writes were not committed: {trouble}", batch.len());
         }
+        self.commits.fetch_add(1, Ordering::Release);
         self.due.count(batch.len());
         for job in batch {
             job.answer(&committed);

@@ -2,7 +2,10 @@
 
 use std::future::Future;
 
-use actix_web::web::{self, Data};
+use actix_web::{
+    rt,
+    web::{self, Data},
+};
 
 use super::{Api, error::ApiError};
 
@@ -24,14 +27,25 @@ where
 }
 
 /// Reads a few rows: right here where the store says that this is quicker than changing threads, on the pool otherwise.
+///
+/// What is read right here sees one moment, and shares it with what other requests read that this thread serves before it
+/// looks for new ones.
 pub(super) async fn read_rows<T, F>(api: &Data<Api>, read: F) -> Result<T, ApiError>
 where
     F: FnOnce(&Api) -> Result<T, snapshot_domain::Error> + Send + 'static,
     T: Send + 'static,
 {
-    if api.settings.reads_are_short {
-        return Ok(read(api)?);
+    if !api.settings.reads_are_short {
+        let api = api.clone();
+        return on_pool(move || read(&api)).await;
     }
-    let api = api.clone();
-    on_pool(move || read(&api)).await
+    let mut read = Some(read);
+    let mut done = None;
+    let end_is_owed = api.reads.together(&mut || done = read.take().map(|read| read(api)));
+    if end_is_owed {
+        let api = api.clone();
+        // It queues behind the requests that are there already.
+        drop(rt::spawn(async move { api.reads.end() }));
+    }
+    Ok(done.expect("`together` does what it is given before it returns")?)
 }

@@ -28,7 +28,7 @@ fn token(request: &HttpRequest) -> Result<Option<Token>, ApiError> {
     Ok(sent.to_str().ok().and_then(|text| Token::parse(text.trim()).ok()))
 }
 
-/// Finds out who sent a request, and reads something for them, both at one moment.
+/// Finds out who sent a request, and reads something for them: at one moment where reads are short.
 ///
 /// # Errors
 ///
@@ -42,16 +42,7 @@ where
     let Some(token) = token(request)? else {
         return Err(refused(api, request));
     };
-    let read = read_rows(api, move |api| {
-        let mut read = Some(read);
-        let mut done = Ok(None);
-        api.reads.together(&mut || {
-            if let Some(read) = read.take() {
-                done = authenticated(api, &token, read);
-            }
-        });
-        done
-    });
+    let read = read_rows(api, move |api| authenticated(api, &token, read));
     let Some((caller, read)) = read.await? else {
         return Err(refused(api, request));
     };

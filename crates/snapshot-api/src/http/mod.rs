@@ -122,9 +122,16 @@ pub struct ApiSettings {
 
 /// Does several reads as one.
 pub trait Reads: Send + Sync {
-    /// Does something on this thread that reads several times and does not write, so that the reads may share what each
-    /// would cost alone. What they see is never older than this call.
-    fn together(&self, reads: &mut dyn FnMut());
+    /// Does something on this thread that reads and does not write, in what the thread may have begun for earlier reads, so
+    /// that they share what each would cost alone. They see all that this process stored before this call, and may miss
+    /// what another process stored in the last millisecond.
+    ///
+    /// True when [`end`](Self::end) is owed from now on: to be called on this thread as soon as what it has to do now is
+    /// done.
+    fn together(&self, reads: &mut dyn FnMut()) -> bool;
+
+    /// Ends what reads on this thread began.
+    fn end(&self);
 }
 
 /// Whether the service can do its work.

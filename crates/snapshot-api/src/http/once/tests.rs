@@ -25,9 +25,12 @@ use crate::http::{ApiSettings, Changes, Health, Rates, Reads, Transfers, edge};
 struct Well;
 
 impl Reads for Well {
-    fn together(&self, reads: &mut dyn FnMut()) {
+    fn together(&self, reads: &mut dyn FnMut()) -> bool {
         reads();
+        false
     }
+
+    fn end(&self) {}
 }
 
 impl Health for Well {
