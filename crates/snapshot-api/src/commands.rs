@@ -15,7 +15,7 @@ use snapshot_domain::{
     use_case::{AuditService, CreateToken, QuotaService, RegisterVolume},
 };
 use snapshot_mover::measure;
-use snapshot_store::Store;
+use snapshot_store::{OLDEST_READ, Store};
 use snapshot_vault::{ChunkSize, digest_reader};
 use uuid::Uuid;
 
@@ -100,6 +100,8 @@ pub(crate) fn token(settings: &Settings, command: TokenCommand, output: Output) 
                 Some(first) => audit.act_on_host(first, AuditAction::TokenRevoke, Some(id), revoke)?,
                 None => revoke()?,
             }
+            // Only then does no running service take it any more.
+            std::thread::sleep(OLDEST_READ);
             Report {
                 lines: vec![format!("token {id} is taken no longer")],
                 object: json!({"token": {"id": id.to_string()}}),

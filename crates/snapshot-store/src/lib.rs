@@ -29,8 +29,9 @@
 //! one thread, which commits together what queued during its last sync: a pool of writing connections spends its time
 //! waiting for each other's locks, and syncs once per row. A commit is synced before it is answered (`synchronous=FULL`).
 //! What was committed is moved from the log into the file by another thread, so that who commits need not wait for that.
-//! Other processes may use the same file: a batch takes the write lock at once and waits for theirs. An empty file beside
-//! the database, named like it with `-lock` at its end, lets one process at a time set a new database up.
+//! Other processes may use the same file: a batch takes the write lock at once and waits for theirs, and a read may miss
+//! what they committed less than [`OLDEST_READ`] ago. An empty file beside the database, named like it with `-lock` at its
+//! end, lets one process at a time set a new database up.
 //!
 //! # How PostgreSQL is used
 //!
