@@ -167,10 +167,15 @@ fn fill(path: &str, organization: OrganizationId, rows: u64) -> Result<(), Box<d
     SqliteConnection::establish(path)?.batch_execute(&format!(
         "BEGIN;
          WITH RECURSIVE number (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM number WHERE n < {rows})
-         INSERT INTO snapshots SELECT unhex(printf('%016x%016x', n, {number})), {owner}, {owner}, 'snapshot-' || n, '', randomblob(16), 'vol-0-1',
-             1048576, 'l_ssd', n, n, 'available', '{digest}', 4096, NULL, 2 FROM number;
-         INSERT INTO tasks SELECT id, organization_id, 'capture', id, base_volume_id, organization_id,
-             randomblob(16), created_at, created_at, 'succeeded', NULL, NULL, 0, 1048576, 1048576, 1
+         INSERT INTO snapshots (id, organization_id, domain_id, name, tags, base_volume_id, base_volume_name, size_bytes,
+             volume_type, created_at, modified_at, state, digest, stored_bytes, revision)
+             SELECT unhex(printf('%016x%016x', n, {number})), {owner}, {owner}, 'snapshot-' || n, '', randomblob(16), 'vol-0-1',
+                 1048576, 'l_ssd', n, n, 'available', '{digest}', 4096, 2
+             FROM number;
+         INSERT INTO tasks (id, organization_id, kind, snapshot_id, volume_id, domain_id, request_id, created_at, ended_at,
+             state, cancel_requested, done_bytes, total_bytes, epoch)
+             SELECT id, organization_id, 'capture', id, base_volume_id, organization_id, randomblob(16), created_at,
+                 created_at, 'succeeded', 0, 1048576, 1048576, 1
              FROM snapshots WHERE organization_id = {owner};
          COMMIT;
          PRAGMA wal_checkpoint(TRUNCATE);"
