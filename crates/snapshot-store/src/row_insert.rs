@@ -1,53 +1,56 @@
 //! Storing rows of the tables that grow with every snapshot.
+//!
+//! Diesel finds its own inserts among the prepared ones by their text, which it puts together at each run, and asks every value
+//! several times whether it is there at all. These are found by the row's type, and of every row each column is written.
 
-use std::marker::PhantomData;
+use diesel::{prelude::*, query_builder::QueryId};
 
-use diesel::{
-    backend::Backend,
-    prelude::*,
-    query_builder::{AstPass, QueryFragment, QueryId},
-    result::QueryResult,
-};
+/// Stores a row, when it is executed.
+pub(crate) struct InsertRow<'a, R>(pub(crate) &'a R);
 
-/// An insert of a whole row that is found among the prepared ones by the row's type. Diesel finds inserts by their text, and
-/// would put that together several times at each run. For rows of which every column is always written.
-pub(crate) struct RowInsert<Q, R> {
-    insert: Q,
-    row: PhantomData<fn(R)>,
-}
-
-impl<Q, R> RowInsert<Q, R> {
-    pub(crate) fn of(_row: &R, insert: Q) -> Self {
-        Self {
-            insert,
-            row: PhantomData,
-        }
-    }
-}
-
-impl<Q, R, B> QueryFragment<B> for RowInsert<Q, R>
-where
-    B: Backend,
-    Q: QueryFragment<B>,
-{
-    fn walk_ast<'b>(&'b self, pass: AstPass<'_, 'b, B>) -> QueryResult<()> {
-        self.insert.walk_ast(pass)
-    }
-}
-
-impl<Q, R: 'static> QueryId for RowInsert<Q, R> {
-    type QueryId = RowInsert<(), R>;
+impl<R: 'static> QueryId for InsertRow<'_, R> {
+    type QueryId = InsertRow<'static, R>;
     const HAS_STATIC_QUERY_ID: bool = true;
 }
 
-impl<Q, R, C> RunQueryDsl<C> for RowInsert<Q, R> {}
+impl<R, C> RunQueryDsl<C> for InsertRow<'_, R> {}
 
-/// Stores a row, on the connection of either database itself: `AnyConnection` has texts put together for each run, too.
-macro_rules! insert_row {
-    ($connection:expr, $table:path, $row:expr) => {{
-        let insert = $crate::row_insert::RowInsert::of($row, diesel::insert_into($table).values($row));
-        $crate::connection::on_either!($connection, connection => insert.execute(connection))
-    }};
+/// Makes rows of a type something that can be inserted into a table on either database. Names every field, each with the type
+/// of its column.
+macro_rules! insert_into {
+    ($table:literal, $row:ident { $($columns:tt)+ }) => {
+        $crate::row_insert::insert_into!(@on diesel::sqlite::Sqlite, $table, $row { $($columns)+ });
+        $crate::row_insert::insert_into!(@on diesel::pg::Pg, $table, $row { $($columns)+ });
+    };
+    (@on $backend:ty, $table:literal, $row:ident { $first:ident: $first_type:ty, $($column:ident: $type:ty),+ $(,)? }) => {
+        impl diesel::query_builder::QueryFragment<$backend> for $crate::row_insert::InsertRow<'_, $row> {
+            fn walk_ast<'b>(
+                &'b self,
+                mut pass: diesel::query_builder::AstPass<'_, 'b, $backend>,
+            ) -> diesel::result::QueryResult<()> {
+                // Without `..`, so that no column is forgotten.
+                let $row { $first, $($column),+ } = self.0;
+                pass.push_sql(concat!(
+                    "INSERT INTO ", $table, " (", stringify!($first), $(", ", stringify!($column)),+, ") VALUES ("
+                ));
+                pass.push_bind_param::<$first_type, _>($first)?;
+                $(
+                    pass.push_sql(", ");
+                    pass.push_bind_param::<$type, _>($column)?;
+                )+
+                pass.push_sql(")");
+                Ok(())
+            }
+        }
+    };
 }
 
-pub(crate) use insert_row;
+/// Stores a row on the connection of either database itself: [`AnyConnection`](crate::connection::AnyConnection) has texts put
+/// together for each run, too.
+macro_rules! insert_row {
+    ($connection:expr, $row:expr) => {
+        $crate::connection::on_either!($connection, connection => $crate::row_insert::InsertRow($row).execute(connection))
+    };
+}
+
+pub(crate) use {insert_into, insert_row};

@@ -59,7 +59,7 @@ impl AuditLog for Store {
 }
 
 fn insert(connection: &mut AnyConnection, row: &AuditRow) -> Outcome<()> {
-    insert_row!(connection, audit::table, row)?;
+    insert_row!(connection, row)?;
     Ok(())
 }
 

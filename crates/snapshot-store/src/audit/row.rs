@@ -1,6 +1,9 @@
 //! An entry as a row.
 
-use diesel::prelude::*;
+use diesel::{
+    prelude::*,
+    sql_types::{BigInt, Binary, Nullable, Text},
+};
 use snapshot_domain::{
     AccountId, Actor, AuditAction, AuditEntry, AuditId, AuditOutcome, Error, OrganizationId, RequestId, TokenId,
 };
@@ -8,14 +11,14 @@ use snapshot_domain::{
 use super::Subject;
 use crate::{
     columns::{self, Nonsense, id_column},
+    row_insert::insert_into,
     schema::audit,
 };
 
 const WHAT: &str = "audit entry";
 
-#[derive(Clone, Queryable, Selectable, Insertable)]
+#[derive(Clone, Queryable, Selectable)]
 #[diesel(table_name = audit)]
-#[diesel(treat_none_as_default_value = false)]
 pub(crate) struct AuditRow {
     pub(super) id: Vec<u8>,
     organization_id: Vec<u8>,
@@ -27,6 +30,18 @@ pub(crate) struct AuditRow {
     resource_id: Option<Vec<u8>>,
     outcome: String,
 }
+
+insert_into!("audit", AuditRow {
+    id: Binary,
+    organization_id: Binary,
+    at: BigInt,
+    token_id: Nullable<Binary>,
+    account_id: Nullable<Binary>,
+    request_id: Binary,
+    action: Text,
+    resource_id: Nullable<Binary>,
+    outcome: Text,
+});
 
 impl AuditRow {
     /// The entry of an act that changed this, for each organization that is to find it.

@@ -232,8 +232,7 @@ fn owner(connection: &mut AnyConnection, id: &[u8]) -> Outcome<Option<Vec<u8>>> 
 }
 
 fn insert(connection: &mut AnyConnection, row: &SnapshotRow) -> Outcome<()> {
-    insert_row!(connection, snapshots::table, row)
-        .map_err(|error| refused(error, Resource::Snapshot, &row.id, &row.organization_id))?;
+    insert_row!(connection, row).map_err(|error| refused(error, Resource::Snapshot, &row.id, &row.organization_id))?;
     Ok(())
 }
 

@@ -1,6 +1,9 @@
 //! A snapshot as a row.
 
-use diesel::prelude::*;
+use diesel::{
+    prelude::*,
+    sql_types::{BigInt, Binary, Nullable, Text},
+};
 use snapshot_domain::{
     BaseVolume, Content, ContentDigest, Error, Health, HealthName, OrganizationId, Revision, Snapshot, SnapshotId,
     SnapshotState, SnapshotStateName, StoredSnapshot, VolumeId, VolumeType, ports::Measured,
@@ -8,14 +11,15 @@ use snapshot_domain::{
 
 use crate::{
     columns::{self, IdColumn, Nonsense, WordColumn, id_column, number_column, tags_column},
+    row_insert::insert_into,
     schema::{domain_sizes, snapshots},
 };
 
 const WHAT: &str = "snapshot";
 
-#[derive(Insertable, AsChangeset)]
+#[derive(AsChangeset)]
 #[diesel(table_name = snapshots, primary_key(id, created_at))]
-#[diesel(treat_none_as_null = true, treat_none_as_default_value = false)]
+#[diesel(treat_none_as_null = true)]
 pub(crate) struct SnapshotRow {
     pub(super) id: Vec<u8>,
     pub(super) organization_id: Vec<u8>,
@@ -34,6 +38,25 @@ pub(crate) struct SnapshotRow {
     pub(super) error_reason: Option<String>,
     pub(super) revision: i64,
 }
+
+insert_into!("snapshots", SnapshotRow {
+    id: Binary,
+    organization_id: Binary,
+    domain_id: Binary,
+    name: Text,
+    tags: Text,
+    base_volume_id: Binary,
+    base_volume_name: Text,
+    size_bytes: BigInt,
+    volume_type: Text,
+    created_at: BigInt,
+    modified_at: BigInt,
+    state: Text,
+    digest: Nullable<Text>,
+    stored_bytes: Nullable<BigInt>,
+    error_reason: Nullable<Text>,
+    revision: BigInt,
+});
 
 /// A snapshot as it is read: with what no change of a snapshot writes.
 #[derive(Queryable, Selectable)]

@@ -239,8 +239,7 @@ fn claim_next(
 
 /// Stores a new task.
 pub(crate) fn insert(connection: &mut AnyConnection, row: &TaskRow) -> Outcome<()> {
-    insert_row!(connection, tasks::table, row)
-        .map_err(|error| refused(error, Resource::Task, &row.id, &row.organization_id))?;
+    insert_row!(connection, row).map_err(|error| refused(error, Resource::Task, &row.id, &row.organization_id))?;
     Ok(())
 }
 

@@ -1,6 +1,9 @@
 //! A task as a row.
 
-use diesel::prelude::*;
+use diesel::{
+    prelude::*,
+    sql_types::{BigInt, Binary, Bool, Nullable, Text},
+};
 use snapshot_domain::{
     Error, InstanceId, Losses, OrganizationId, Progress, RequestId, RestoreMode, RestoreSource, SnapshotId, StoredTask,
     Task, TaskId, TaskState, TaskStateName, Timestamp, VolumeId, Work,
@@ -8,14 +11,14 @@ use snapshot_domain::{
 
 use crate::{
     columns::{self, Nonsense, id_column, number_column},
+    row_insert::insert_into,
     schema::tasks,
 };
 
 const WHAT: &str = "task";
 
-#[derive(Queryable, Selectable, Insertable)]
+#[derive(Queryable, Selectable)]
 #[diesel(table_name = tasks)]
-#[diesel(treat_none_as_default_value = false)]
 pub(crate) struct TaskRow {
     pub(super) id: Vec<u8>,
     pub(super) organization_id: Vec<u8>,
@@ -37,6 +40,28 @@ pub(crate) struct TaskRow {
     pub(super) salvage: bool,
     pub(super) interruptions: i64,
 }
+
+insert_into!("tasks", TaskRow {
+    id: Binary,
+    organization_id: Binary,
+    kind: Text,
+    snapshot_id: Nullable<Binary>,
+    volume_id: Nullable<Binary>,
+    domain_id: Nullable<Binary>,
+    request_id: Binary,
+    created_at: BigInt,
+    ended_at: Nullable<BigInt>,
+    state: Text,
+    instance_id: Nullable<Binary>,
+    lease_expires_at: Nullable<BigInt>,
+    cancel_requested: Bool,
+    done_bytes: BigInt,
+    total_bytes: BigInt,
+    epoch: BigInt,
+    losses: Nullable<Text>,
+    salvage: Bool,
+    interruptions: BigInt,
+});
 
 /// The kinds as [`Work::kind`] calls them.
 pub(super) mod kind {
