@@ -1,0 +1,2 @@
+-- There is nothing to do here: this is about how SQLite checks rows.
+SELECT 1;
