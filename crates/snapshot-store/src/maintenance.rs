@@ -76,8 +76,11 @@ impl MaintenanceQueue for Store {
     fn renew(&self, lease: &RunLease, note: Option<String>, expires_at: Timestamp) -> Result<()> {
         let (id, epoch) = key(lease)?;
         self.write(move |connection| {
-            let renewed = diesel::update(table.filter(held(id, epoch)))
-                .set((runs::lease_expires_at.eq(expires_at.as_micros()), runs::note.eq(note)))
+            let renewed = diesel::update(table.filter(held(id.clone(), epoch)))
+                .set((
+                    runs::lease_expires_at.eq(expires_at.as_micros()),
+                    runs::note.eq(note.as_deref()),
+                ))
                 .execute(connection)?;
             only_if_held(renewed)
         })
@@ -86,7 +89,7 @@ impl MaintenanceQueue for Store {
     fn put_back(&self, lease: &RunLease) -> Result<()> {
         let (id, epoch) = key(lease)?;
         self.write(move |connection| {
-            let put_back = diesel::update(table.filter(held(id, epoch)))
+            let put_back = diesel::update(table.filter(held(id.clone(), epoch)))
                 .set(pending())
                 .execute(connection)?;
             only_if_held(put_back)
@@ -111,14 +114,14 @@ impl MaintenanceQueue for Store {
             RunOutcome::Failed { reason } => (state::FAILED, reason),
         };
         self.write(move |connection| {
-            let finished = diesel::update(table.filter(held(id, epoch)))
+            let finished = diesel::update(table.filter(held(id.clone(), epoch)))
                 .set((
                     runs::state.eq(state),
                     runs::instance_id.eq(None::<Vec<u8>>),
                     runs::lease_expires_at.eq(None::<i64>),
                     runs::note.eq(None::<String>),
                     runs::ended_at.eq(now.as_micros()),
-                    runs::report.eq(report),
+                    runs::report.eq(report.as_str()),
                 ))
                 .execute(connection)?;
             only_if_held(finished)

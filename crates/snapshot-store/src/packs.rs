@@ -86,7 +86,7 @@ impl PackRepository for Store {
             decide_alone(connection)?;
             let distrusted = packs::table.filter(packs::collection_id.is_not_null());
             update(distrusted)
-                .set(packs::collection_id.eq(owner))
+                .set(packs::collection_id.eq(&owner))
                 .execute(connection)?;
             let rows: Vec<PackRow> = distrusted
                 .order(packs::id)

@@ -127,7 +127,7 @@ impl Store {
         let stored = self.write(move |connection| {
             // Rows of snapshots before the row of their domain, as whoever changes a snapshot takes them: so that nobody waits
             // for somebody who waits.
-            for size in sizes {
+            for &size in &sizes {
                 on_either!(connection, connection => size.execute(connection))?;
             }
             let current = domain_sizes::table

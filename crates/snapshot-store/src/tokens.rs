@@ -63,16 +63,16 @@ impl TokenRepository for Store {
                 Nonsense::Combination("no organization".to_owned()),
             ));
         };
+        // Everybody takes the locks in the same order, so that nobody waits for somebody who waits.
         let mut organizations = token.organizations.clone();
+        organizations.sort_unstable();
         let subject = Subject::new(token.id.as_uuid(), first);
         self.write_about(&subject, move |connection| {
             diesel::insert_into(tokens::table)
                 .values(&row)
                 .execute(connection)
                 .map_err(|error| refused(error, Resource::Token, &row.id, &row.id))?;
-            // Everybody takes the locks in the same order, so that nobody waits for somebody who waits.
-            organizations.sort_unstable();
-            for organization in organizations {
+            for &organization in &organizations {
                 organizations::hold(connection, organization)?;
                 let organization = id_column(organization.as_uuid());
                 let there: i64 = account_organizations::table

@@ -4,6 +4,10 @@
 //! commit takes all of them: the more callers wait, the more share a sync. No timer is involved; a job that comes alone
 //! is committed alone, at once.
 //!
+//! Almost every job succeeds, so jobs are first done one after the other in one transaction. A savepoint around each would
+//! keep a copy of every page that the job changes, for the rare one that is refused. When one is, the transaction is rolled
+//! back, and its jobs are done once more, now with savepoints, so that the refused one is undone alone.
+//!
 //! Moving pages from the log into the file takes syncs of its own, for which nobody is to wait: another thread does it.
 
 use std::{
@@ -30,6 +34,10 @@ use crate::{
 /// The most jobs in one commit, so that the first one does not wait for ever.
 const MOST_JOBS: usize = 512;
 
+/// After a refusal so many commits have savepoints from the start: where one job was refused, others may be, and whoever
+/// sends nothing else shall not have the work of everybody else done twice.
+const CAREFUL_COMMITS: u32 = 64;
+
 /// Hands jobs to the thread that writes. Dropping it waits until what is queued is committed.
 pub(crate) struct Writer {
     queue: Option<SyncSender<Box<dyn Job>>>,
@@ -51,7 +59,7 @@ enum NotWritten {
 
 /// Something to be written, and somebody who waits for it.
 trait Job: Send {
-    /// Does it.
+    /// Does it: once more when what it did was undone because of another one.
     fn run(&mut self, connection: &mut AnyConnection) -> Verdict;
 
     /// Tells whoever waits how it went, now that the commit has ended.
@@ -66,7 +74,7 @@ enum Verdict {
 }
 
 struct Pending<T, W, R> {
-    work: Option<W>,
+    work: W,
     outcome: Outcome<T>,
     tell: R,
 }
@@ -74,15 +82,13 @@ struct Pending<T, W, R> {
 impl<T, W, R> Job for Pending<T, W, R>
 where
     T: Send,
-    W: FnOnce(&mut AnyConnection) -> Outcome<T> + Send,
+    W: FnMut(&mut AnyConnection) -> Outcome<T> + Send,
     R: FnOnce(Outcome<T>) + Send,
 {
     fn run(&mut self, connection: &mut AnyConnection) -> Verdict {
-        if let Some(work) = self.work.take() {
-            // Whatever a panic leaves half done is rolled back with the savepoint.
-            self.outcome = catch_unwind(AssertUnwindSafe(|| work(connection)))
-                .unwrap_or_else(|_| Err(Error::unavailable(NotWritten::Panicked).into()));
-        }
+        // Whatever a panic leaves half done is rolled back.
+        self.outcome = catch_unwind(AssertUnwindSafe(|| (self.work)(connection)))
+            .unwrap_or_else(|_| Err(Error::unavailable(NotWritten::Panicked).into()));
         match &self.outcome {
             Ok(_) => Verdict::Keep,
             Err(Failure::Refused(_)) => Verdict::Undo(None),
@@ -112,6 +118,7 @@ impl Writer {
             connection: None,
             commits: commits.clone(),
             due: checkpoints.due(),
+            careful_commits: 0,
         };
         let thread = std::thread::Builder::new()
             .name("sqlite-writer".to_owned())
@@ -136,14 +143,14 @@ impl Writer {
     /// Runs queries in the next commit, and waits until it is on disk. Queries that fail are undone alone.
     pub(crate) fn write<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&mut AnyConnection) -> Outcome<T> + Send + 'static,
+        work: impl FnMut(&mut AnyConnection) -> Outcome<T> + Send + 'static,
     ) -> Outcome<T> {
         self.queue(work)?.recv().map_err(|_| gone())?
     }
 
     fn queue<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&mut AnyConnection) -> Outcome<T> + Send + 'static,
+        work: impl FnMut(&mut AnyConnection) -> Outcome<T> + Send + 'static,
     ) -> Outcome<Receiver<Outcome<T>>> {
         let (reply, answer) = sync_channel(1);
         self.hand_over(work, move |outcome| {
@@ -157,11 +164,11 @@ impl Writer {
     /// must return at once. Who is never told knows that the thread has ended.
     pub(crate) fn hand_over<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&mut AnyConnection) -> Outcome<T> + Send + 'static,
+        work: impl FnMut(&mut AnyConnection) -> Outcome<T> + Send + 'static,
         tell: impl FnOnce(Outcome<T>) + Send + 'static,
     ) -> Outcome<()> {
         let job = Pending {
-            work: Some(work),
+            work,
             outcome: Err(gone()),
             tell,
         };
@@ -195,6 +202,8 @@ struct Batches {
     connection: Option<AnyConnection>,
     commits: Arc<AtomicU64>,
     due: Due,
+    /// How many of the next commits have savepoints.
+    careful_commits: u32,
 }
 
 impl Batches {
@@ -215,6 +224,23 @@ impl Batches {
     }
 
     fn run(&mut self, batch: &mut Vec<Box<dyn Job>>, queue: &Receiver<Box<dyn Job>>) -> Result<(), Trouble> {
+        if self.careful_commits == 0 {
+            match self.transaction(batch, queue, Care::Hopeful)? {
+                Ending::Committed => return Ok(()),
+                Ending::RolledBack => self.careful_commits = CAREFUL_COMMITS,
+            }
+        }
+        self.careful_commits -= 1;
+        self.transaction(batch, queue, Care::Savepoints).map(drop)
+    }
+
+    /// Does the jobs of a batch, and those that come in the meantime, in one transaction.
+    fn transaction(
+        &mut self,
+        batch: &mut Vec<Box<dyn Job>>,
+        queue: &Receiver<Box<dyn Job>>,
+        care: Care,
+    ) -> Result<Ending, Trouble> {
         let connection = match &mut self.connection {
             Some(connection) => connection,
             closed => closed.insert(
@@ -223,26 +249,62 @@ impl Batches {
             ),
         };
         connection.begin_write()?;
-        let mut next = batch.first_mut();
-        while let Some(job) = next {
-            connection.begin_part()?;
-            match job.run(connection) {
-                Verdict::Keep => connection.keep_part()?,
-                // This fails when SQLite gave up the whole transaction, as it may when the disk is full.
-                Verdict::Undo(why) => connection
-                    .undo_part()
-                    .map_err(|error| why.unwrap_or_else(|| error.into()))?,
-            }
-            next = None;
-            if batch.len() < MOST_JOBS
-                && let Ok(job) = queue.try_recv()
-            {
-                batch.push(job);
-                next = batch.last_mut();
+        let mut done = 0;
+        while let Some(job) = job(batch, done, queue) {
+            done += 1;
+            match care {
+                Care::Hopeful => {
+                    if let Verdict::Undo(_) = job.run(connection) {
+                        // This fails when SQLite has done it by itself, as it may when the disk is full. Closed, it is rolled
+                        // back for certain.
+                        if connection.roll_back().is_err() {
+                            self.connection = None;
+                        }
+                        return Ok(Ending::RolledBack);
+                    }
+                }
+                Care::Savepoints => {
+                    connection.begin_part()?;
+                    match job.run(connection) {
+                        Verdict::Keep => connection.keep_part()?,
+                        // This fails when SQLite gave up the whole transaction.
+                        Verdict::Undo(why) => connection
+                            .undo_part()
+                            .map_err(|error| why.unwrap_or_else(|| error.into()))?,
+                    }
+                }
             }
         }
-        Ok(connection.commit()?)
+        connection.commit()?;
+        Ok(Ending::Committed)
     }
+}
+
+/// What is done about jobs that may be refused.
+#[derive(Clone, Copy)]
+enum Care {
+    /// Nothing: a refusal ends the transaction.
+    Hopeful,
+    /// Each job is undone alone.
+    Savepoints,
+}
+
+enum Ending {
+    Committed,
+    /// Nothing was stored, because a job was refused.
+    RolledBack,
+}
+
+/// The job at this place of a batch: one that has just come, if there is room.
+fn job<'a>(
+    batch: &'a mut Vec<Box<dyn Job>>,
+    at: usize,
+    queue: &Receiver<Box<dyn Job>>,
+) -> Option<&'a mut Box<dyn Job>> {
+    if at == batch.len() && at < MOST_JOBS {
+        batch.extend(queue.try_recv());
+    }
+    batch.get_mut(at)
 }
 
 #[cfg(test)]
