@@ -4,7 +4,7 @@ use std::{collections::HashMap, path::PathBuf, sync::Arc};
 
 use super::{Begun, ReceiptOf, Tracked, until_not_stale};
 use crate::{
-    Caller, Name, NewVolume, OrganizationId, RequestId, Resource, RestoreMode, RestoreSource, Result,
+    Caller, Error, Name, NewVolume, OrganizationId, RequestId, Resource, RestoreMode, RestoreSource, Result,
     RevisionCondition, Right, SnapshotId, Tags, Task, TaskId, Timestamp, Volume, VolumeChanges, VolumeEvent, VolumeId,
     VolumeLocation, VolumeSize, VolumeState, VolumeType, Work,
     ports::{
@@ -143,8 +143,11 @@ impl VolumeService {
         match self.volumes.insert(&volume, receipt.as_ref()) {
             Ok(()) => Ok(volume),
             Err(error) => {
-                // What is left behind if this fails too takes no room, and no row names it.
-                let _ = self.bytes.remove(volume.id());
+                // The row may be stored all the same, when only the answer of the database was lost: then the bytes are its own.
+                if matches!(self.volumes.get(volume.id()), Err(Error::NotFound { .. })) {
+                    // What is left behind if this fails too takes no room, and no row names it.
+                    let _ = self.bytes.remove(volume.id());
+                }
                 Err(error)
             }
         }

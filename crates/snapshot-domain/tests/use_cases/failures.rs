@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use mockall::predicate::eq;
 use snapshot_domain::{
-    Error, Finding, Resource, Right, Snapshot, SnapshotChanges, VolumeState,
+    Error, Finding, Resource, Right, Snapshot, SnapshotChanges, Volume, VolumeId, VolumeState,
     ports::{Measured, Slice, SnapshotQuery},
     testing::{
         InMemorySnapshotBytes, InMemoryStore, InMemoryVolumes, ManualClock, MockCheckRepository,
@@ -321,10 +321,11 @@ fn a_volume_without_room_for_its_bytes_gets_no_row() {
     assert!(matches!(created, Err(Error::NoSpace { .. })), "{created:?}");
 }
 
-#[test]
-fn a_volume_whose_row_can_not_be_stored_leaves_no_bytes() {
+/// Whether the bytes of a volume are kept that could not be stored, when the rows say this of it afterwards.
+fn keeps_bytes_when(row: impl Fn(VolumeId) -> snapshot_domain::Result<Volume> + Send + 'static) -> bool {
     let mut ports = Ports::default();
     ports.volumes.expect_insert().returning(|_, _| Err(broken()));
+    ports.volumes.expect_get().returning(row);
     let kept = InMemoryVolumes::default();
     let service = VolumeService::new(
         Arc::new(ports.volumes),
@@ -339,7 +340,21 @@ fn a_volume_whose_row_can_not_be_stored_leaves_no_bytes() {
     let created = service.create(&story.owner, new_volume(&story.owner));
 
     assert_broken(created);
-    assert!(!kept.contains(snapshot_domain::VolumeId::new(SequentialIds::nth_id(1))));
+    kept.contains(VolumeId::new(SequentialIds::nth_id(1)))
+}
+
+#[test]
+fn a_volume_whose_row_can_not_be_stored_leaves_no_bytes() {
+    assert!(!keeps_bytes_when(|id| Err(Error::NotFound {
+        resource: Resource::Volume,
+        id: id.as_uuid(),
+    })));
+}
+
+#[test]
+fn a_volume_whose_row_is_or_may_be_stored_though_that_was_not_told_keeps_its_bytes() {
+    assert!(keeps_bytes_when(|id| Ok(a_volume(an_organization().id).id(id).build())));
+    assert!(keeps_bytes_when(|_| Err(broken())));
 }
 
 #[test]
