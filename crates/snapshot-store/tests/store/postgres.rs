@@ -1,12 +1,12 @@
-//! What only a server can do to a store: lose its connections.
+//! What only a server can do to a store: lose its connections, and let two transactions store something at the same moment.
 
 use std::{sync::Barrier, time::Duration};
 
 use diesel::connection::SimpleConnection;
 use snapshot_domain::{
-    Error,
-    ports::{OrganizationRepository, VolumeRepository},
-    testing::{a_volume, an_organization},
+    Error, Scope, Snapshot,
+    ports::{OrganizationRepository, Slice, SnapshotQuery, SnapshotRepository, VolumeRepository},
+    testing::{a_capture, a_snapshot, a_volume, an_organization, moment},
 };
 use snapshot_store::{Store, StoreOptions};
 
@@ -96,4 +96,61 @@ fn a_store_whose_connections_are_all_lent_is_unavailable() {
         assert!(matches!(refused, Err(Error::Unavailable { .. })), "{refused:?}");
         assert!(waiting.join().unwrap().is_ok());
     });
+}
+
+#[test]
+fn a_page_misses_nothing_also_when_of_two_snapshots_at_once_the_earlier_one_is_stored_later() {
+    let Some(within) = in_a_postgres_schema() else {
+        return say_skipped("a_page_misses_nothing_also_when_of_two_snapshots_at_once_the_earlier_one_is_stored_later");
+    };
+    let store = within.store();
+    let organization = an_organization();
+    OrganizationRepository::insert(store, &organization).unwrap();
+    let volume = a_volume(organization.id).build();
+    VolumeRepository::insert(store, &volume, None).unwrap();
+    let at = |micros| {
+        a_snapshot(organization.id)
+            .of(&volume)
+            .created_at(moment(micros))
+            .build()
+    };
+    let (first, second, third) = (at(1), at(2), at(3));
+    let begin = |snapshot: &Snapshot| store.begin(snapshot, &a_capture(snapshot).build(), &volume, None);
+    begin(&first).unwrap();
+    let everything = SnapshotQuery::all(Scope::new(vec![organization.id]));
+    let page = |skip| {
+        let slice = Slice {
+            after: None,
+            skip,
+            limit: 1,
+        };
+        let listed = SnapshotRepository::list(store, &everything, slice).unwrap();
+        listed.iter().map(|it| it.snapshot.id()).collect::<Vec<_>>()
+    };
+    // Stands for a store that is about to store the third one: the same row as the first one's, but for its place.
+    let mut rival = within.place.connection();
+    let id = third.id().as_uuid().simple();
+    rival
+        .batch_execute(&format!(
+            "BEGIN;
+             CREATE TEMPORARY TABLE copied AS SELECT * FROM snapshots;
+             UPDATE copied SET id = '\\x{id}', created_at = created_at + 2;
+             INSERT INTO snapshots SELECT * FROM copied"
+        ))
+        .unwrap();
+    // Whoever stores a snapshot takes its volume's row last: so the second one is counted, and waits to be committed.
+    let mut holder = within.place.connection();
+    holder.batch_execute("BEGIN; LOCK TABLE volumes IN SHARE MODE").unwrap();
+
+    std::thread::scope(|scope| {
+        let storing = scope.spawn(|| begin(&second));
+        within.place.wait_until_a_lock_is_waited_for();
+        rival.batch_execute("COMMIT").unwrap();
+        assert_eq!(page(1), [third.id()]);
+        holder.batch_execute("COMMIT").unwrap();
+        storing.join().unwrap().unwrap();
+    });
+
+    assert_eq!(page(2), [third.id()]);
+    assert_eq!(page(1), [second.id()]);
 }
