@@ -37,8 +37,8 @@
 //!
 //! Each write is a transaction on a connection of the pool, at `READ COMMITTED`. What two of them could decide differently
 //! is decided by conditional updates: the second one waits for the row, looks again, and finds the revision or the lease
-//! changed. Rows are locked in this order, so that no two transactions wait for each other: receipt, task, snapshot, snapshot
-//! total, domain size, volume, volume total.
+//! changed. Rows are locked in this order, so that no two transactions wait for each other: receipt, task, task total, snapshot,
+//! snapshot total, domain size, volume, volume total.
 //!
 //! # What is not here
 //!

@@ -74,17 +74,17 @@ impl QuotaRepository for Store {
         let own = *own;
         let subject = Subject::new(organization.as_uuid(), organization);
         self.write_about(&subject, move |connection| {
-            let set = diesel::update(snapshot_totals::table.find(&key))
-                .set(snapshot_totals::at_most.eq(own.snapshots.map(column)))
+            let set = diesel::update(task_totals::table.find(&key))
+                .set(task_totals::at_most.eq(own.tasks.map(column)))
                 .execute(connection)?;
             if set != 1 {
                 return Err(not_found(organization).into());
             }
+            diesel::update(snapshot_totals::table.find(&key))
+                .set(snapshot_totals::at_most.eq(own.snapshots.map(column)))
+                .execute(connection)?;
             diesel::update(volume_totals::table.find(&key))
                 .set(volume_totals::at_most_bytes.eq(own.volume_bytes.map(column)))
-                .execute(connection)?;
-            diesel::update(task_totals::table.find(&key))
-                .set(task_totals::at_most.eq(own.tasks.map(column)))
                 .execute(connection)?;
             Ok(())
         })
