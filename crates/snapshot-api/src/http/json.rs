@@ -21,8 +21,7 @@ use super::{Api, error::ApiError, field::Fields, upload};
 /// object.
 pub(super) async fn object(api: &Api, request: &HttpRequest, payload: Payload) -> Result<Fields, ApiError> {
     check_media_type(request.headers())?;
-    let body = upload::in_time(whole(api, payload), api.settings.stalled_body).await??;
-    parse(&body)
+    parse(&whole(api, payload).await?)
 }
 
 fn parse(body: &[u8]) -> Result<Fields, ApiError> {
@@ -44,9 +43,13 @@ fn parse(body: &[u8]) -> Result<Fields, ApiError> {
 ///
 /// # Errors
 ///
-/// 413 when it is too large, 408 when it stalls, 400 when it breaks off.
-pub(super) async fn whole(api: &Api, mut payload: Payload) -> Result<Bytes, ApiError> {
-    let limit_bytes = api.settings.json_limit_bytes;
+/// 413 when it is too large, 408 when it is not whole in time, 400 when it breaks off.
+pub(super) async fn whole(api: &Api, payload: Payload) -> Result<Bytes, ApiError> {
+    let read = at_most(api.settings.json_limit_bytes, payload);
+    upload::in_time(read, api.settings.stalled_body).await?
+}
+
+async fn at_most(limit_bytes: usize, mut payload: Payload) -> Result<Bytes, ApiError> {
     let mut body = BytesMut::new();
     while let Some(piece) = payload.next().await {
         let piece = piece.map_err(|_| ApiError::BodyBrokeOff)?;

@@ -157,11 +157,8 @@ async fn keyed(api: &Data<Api>, request: &mut ServiceRequest) -> Result<Once, Ap
         _ => Err("must not be given more than once".to_owned()),
     };
     let key = key.map_err(|problem| ApiError::BadRequest(format!("The header 'Idempotency-Key' {problem}")))?;
-    let body = json::whole(
-        api,
-        request.extract::<Payload>().await.map_err(|_| ApiError::BodyBrokeOff)?,
-    )
-    .await?;
+    let payload = request.extract::<Payload>().await.map_err(|_| ApiError::BodyBrokeOff)?;
+    let body = json::whole(api, payload).await?;
     let canonical = serde_json::from_slice::<Value>(&body).map(|value| value.to_string());
     let canonical = canonical.as_ref().map_or(&body[..], String::as_bytes);
     let parts = [
