@@ -211,6 +211,26 @@ fn bad_parameters_are_named_all_at_once() {
 }
 
 #[test]
+fn a_list_is_narrowed_by_no_more_tags_than_something_can_have() {
+    let service = Service::start();
+
+    for list in ["snapshots", "volumes"] {
+        let with_tags = |count: usize| {
+            service
+                .client()
+                .get(&format!("/{list}?tags={}", vec!["a"; count].join(",")))
+        };
+
+        with_tags(64).expect(200);
+        for count in [65, 5000] {
+            let refused = with_tags(count).expect(400).json();
+            let sentence = format!("must have at most 64 tags, has {count}");
+            assert_eq!(refused["fields"], json!({"tags": [sentence]}));
+        }
+    }
+}
+
+#[test]
 fn bad_values_are_refused_wherever_they_stand() {
     let service = Service::start();
 

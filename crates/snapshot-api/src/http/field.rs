@@ -155,10 +155,11 @@ pub(super) fn tags(value: &Value) -> Result<Tags, Sentence> {
     Tags::parse(&texts).map_err(|error| error.to_string())
 }
 
-/// Tags in one text, between commas.
+/// Tags in one text, between commas: no more than something can have, as each is a condition of a query.
 pub(super) fn comma_separated_tags(value: &Value) -> Result<Vec<Tag>, Sentence> {
-    let tags: Result<_, _> = text(value)?.split(',').map(Tag::parse).collect();
-    tags.map_err(|error| error.to_string())
+    let tags: Vec<&str> = text(value)?.split(',').collect();
+    let tags = Tags::parse(&tags).map_err(|error| error.to_string())?;
+    Ok(tags.as_slice().to_vec())
 }
 
 /// A number without a fraction, also when it is written with one: JSON has one kind of numbers.

@@ -162,8 +162,9 @@ pub(super) fn optional_tags() -> RefOr<Schema> {
 pub(super) fn comma_separated_tags() -> RefOr<Schema> {
     let (max, rest) = (Tag::MAX_CHARS, format!("[^,{CONTROL}]"));
     let tag = format!("(?=[^,]{{1,{max}}}(,|$)){rest}*[^,{SPACE}{CONTROL}]{rest}*");
+    let more = Tags::MAX - 1;
     text(false)
-        .pattern(Some(format!("^{tag}(,{tag})*$")))
+        .pattern(Some(format!("^{tag}(,{tag}){{0,{more}}}$")))
         .description(Some("With all of these tags, which are separated by commas."))
         .examples([json!("nightly,db")])
         .into()
