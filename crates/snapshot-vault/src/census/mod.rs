@@ -44,6 +44,8 @@ pub(crate) struct Census {
     /// Manifests, keys and pages that can't be read, and packs that are needed and gone. While there is any, nobody knows
     /// what is in use.
     pub(crate) unreadable: Vec<Unreadable>,
+    /// Whether copies need chunks that the index finds nowhere.
+    pub(crate) lacks_chunks: bool,
 }
 
 /// A pack, and how much of it is in use.
@@ -92,6 +94,7 @@ impl Census {
         let Walk {
             records,
             mut unreadable,
+            lacks_chunks,
             ..
         } = walk;
         let packs = records.packs().iter();
@@ -113,6 +116,7 @@ impl Census {
             packs: packs.collect(),
             live,
             unreadable,
+            lacks_chunks,
         }
     }
 

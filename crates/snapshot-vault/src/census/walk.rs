@@ -21,6 +21,8 @@ pub(super) struct Walk<'a> {
     pub(super) records: Records<'a>,
     buffers: ReadBuffers,
     pub(super) unreadable: Vec<Unreadable>,
+    /// Whether a copy needs chunks that no pack holds, as far as the index knows.
+    pub(super) lacks_chunks: bool,
     stop: &'a dyn Fn() -> bool,
 }
 
@@ -38,6 +40,7 @@ impl<'a> Walk<'a> {
             records,
             buffers: ReadBuffers::default(),
             unreadable: Vec::new(),
+            lacks_chunks: false,
             stop,
         }
     }
@@ -92,7 +95,7 @@ impl<'a> Walk<'a> {
     }
 
     /// Where those chunks of a page lie that are not zero, each as often as the page lists it. What no pack holds is
-    /// left out: it is lost already. Nothing when the page can't be read, which is noted.
+    /// left out, and noted: it is lost already. Nothing when the page can't be read, which is noted, too.
     pub(super) fn chunks(&mut self, copy: &StoredCopy, page: &PagePlace) -> Result<Vec<Place>, VaultError> {
         let entries = match copy.page_entries(page.page, page.hash, &mut self.buffers) {
             Ok(entries) => entries,
@@ -108,6 +111,7 @@ impl<'a> Walk<'a> {
             .map(|hash| copy.keys().chunk_id(hash))
             .collect();
         let places = self.index.locate(&ids)?;
+        self.lacks_chunks |= places.contains(&None);
         places.iter().flatten().map(|at| self.place(at)).collect()
     }
 

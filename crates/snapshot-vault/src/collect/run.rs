@@ -219,7 +219,10 @@ impl Run<'_> {
             return Ok(Fate::Keep);
         };
         if live_bytes == 0 {
-            return Ok(Fate::Delete);
+            // What copies lack may lie in a pack that the index does not know. When that pack is lost, nothing but its row
+            // tells so, and without it copies would count on what their parents lack.
+            let may_be_lacked = census.lacks_chunks && !self.is_indexed(pack.summary.id)?;
+            return Ok(if may_be_lacked { Fate::Keep } else { Fate::Delete });
         }
         #[expect(clippy::cast_precision_loss, reason = "a share need not be exact")]
         let share = live_bytes as f64 / pack.record_bytes() as f64;

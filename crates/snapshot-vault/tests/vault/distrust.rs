@@ -2,12 +2,30 @@
 
 use crate::support::{CHUNK, TestVault, copy, copy_with, noise, read_all};
 use snapshot_vault::{
-    BlobStore, ChunkIndex, CollectionId, ManifestId, PackCatalog, PackId, PackStanding, SetAside, StoredCopy,
+    BlobStore, CatalogError, ChunkIndex, CollectOptions, CollectionId, ManifestId, PackCatalog, PackId, PackStanding,
+    RunningCopies, SetAside, StoredCopy,
 };
+use std::ops::ControlFlow;
 
 fn packs(test: &TestVault) -> Vec<PackId> {
     let packs = test.catalog.list(None, 1000).unwrap();
     packs.into_iter().map(|pack| pack.id).collect()
+}
+
+struct NothingRuns;
+
+impl RunningCopies for NothingRuns {
+    fn running(&self) -> Result<Vec<ManifestId>, CatalogError> {
+        Ok(Vec::new())
+    }
+}
+
+fn collect(test: &TestVault) {
+    let options = CollectOptions::default();
+    let impatient = &mut |_| ControlFlow::Break(());
+    test.vault
+        .collect(&NothingRuns, &options, impatient, &|| false)
+        .unwrap();
 }
 
 fn condemn_all(test: &TestVault) -> CollectionId {
@@ -163,5 +181,35 @@ fn a_condemned_pack_survives_a_restart_condemned() {
     assert_eq!(
         read_all(&test.domain.open_manifest(stored.manifest_id()).unwrap()).unwrap(),
         content
+    );
+}
+
+/// A lost pack of which only chunks are in use, no pages: nothing but its row tells that they are lost.
+#[test]
+fn a_lost_pack_is_not_forgotten_as_long_as_a_copy_lacks_what_it_held() {
+    let test = TestVault::new();
+    let shared = noise(1, 30 * CHUNK);
+    let content = [&shared[..], &noise(2, CHUNK)].concat();
+    let first = copy(&test.domain, &shared, None);
+    let lost = packs(&test)[0];
+    let second = copy(&test.domain, &content, None);
+    test.domain.delete_manifest(first.manifest_id()).unwrap();
+    test.blobs.delete(&test.pack_key(lost)).unwrap();
+    let test = test.restarted();
+    assert_eq!(test.vault.reconcile().unwrap().damaged.len(), 1);
+
+    collect(&test);
+    let test = test.restarted();
+    assert_eq!(test.vault.reconcile().unwrap().damaged.len(), 1);
+    let parent = test.domain.open_manifest(second.manifest_id()).unwrap();
+    let healing = copy(&test.domain, &content, Some(&parent));
+
+    assert!(read_all(&healing).unwrap() == content);
+    assert!(read_all(&parent).unwrap() == content);
+    collect(&test);
+    assert_eq!(
+        test.restarted().vault.reconcile().unwrap().damaged,
+        [],
+        "nobody lacks anything"
     );
 }
