@@ -133,7 +133,9 @@ fn mark(walk: &mut Walk<'_>, domain: &Domain, id: ManifestId, live: &mut Bits) -
         return Ok(());
     };
     walk.pages(&copy, &mut |walk, page| {
-        if !note_live(walk, live, page.place) {
+        // A page that could not be read for another copy is asked for again: that copy may be gone by now, and with it what
+        // was noted of the page.
+        if !note_live(walk, live, page.place) && !walk.could_not_read(&page) {
             return Ok(());
         }
         for chunk in walk.chunks(&copy, &page)? {

@@ -11,6 +11,7 @@ use crate::hash::ChunkHash;
 use crate::id::ManifestId;
 use crate::index::{ChunkIndex, Location};
 use crate::read::{ReadBuffers, StoredCopy};
+use std::collections::HashSet;
 
 /// So many pages are looked up at once.
 const PAGES_AT_ONCE: usize = 256;
@@ -23,6 +24,8 @@ pub(super) struct Walk<'a> {
     pub(super) unreadable: Vec<Unreadable>,
     /// Whether a copy needs chunks that no pack holds, as far as the index knows.
     pub(super) lacks_chunks: bool,
+    /// Index pages that could not be read.
+    unread: HashSet<ChunkHash>,
     stop: &'a dyn Fn() -> bool,
 }
 
@@ -41,6 +44,7 @@ impl<'a> Walk<'a> {
             buffers: ReadBuffers::default(),
             unreadable: Vec::new(),
             lacks_chunks: false,
+            unread: HashSet::new(),
             stop,
         }
     }
@@ -100,6 +104,7 @@ impl<'a> Walk<'a> {
         let entries = match copy.page_entries(page.page, page.hash, &mut self.buffers) {
             Ok(entries) => entries,
             Err(error) => {
+                self.unread.insert(page.hash);
                 let id = Expected::page(copy.keys(), page.hash).id;
                 self.note(error, &format!("index page {id}"))?;
                 return Ok(Vec::new());
@@ -113,6 +118,11 @@ impl<'a> Walk<'a> {
         let places = self.index.locate(&ids)?;
         self.lacks_chunks |= places.contains(&None);
         places.iter().flatten().map(|at| self.place(at)).collect()
+    }
+
+    /// Whether the page could not be read when it was met before.
+    pub(super) fn could_not_read(&self, page: &PagePlace) -> bool {
+        self.unread.contains(&page.hash)
     }
 
     fn place(&mut self, at: &Location) -> Result<Place, VaultError> {
