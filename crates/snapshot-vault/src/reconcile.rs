@@ -52,7 +52,7 @@ pub(crate) fn reconcile(
     if first.lost_from_index == 0 {
         return Ok(finish(blobs, index, catalog, first));
     }
-    // The index knows one place of each chunk. A chunk of a lost pack may have a second one in a pack that is there, and
+    // The index knows one place of each chunk. A chunk of a pack that is gone may have a second one in a pack that is there, and
     // only the footers of all packs tell: this is rare enough to read them all.
     index.clear()?;
     let second = walk(blobs, index, catalog)?;
@@ -89,7 +89,7 @@ struct Walk<'a> {
 #[derive(Default)]
 struct Outcome {
     found: Reconciliation,
-    /// Packs that are lost or damaged, and that the index knew.
+    /// Packs that are gone, on purpose or not, or damaged, and that the index knew.
     lost_from_index: u64,
     dropped: Vec<PackSummary>,
 }
@@ -225,11 +225,13 @@ impl Walk<'_> {
         self.unknown_before(next)
     }
 
-    /// Packs that only the index knows were deleted on purpose.
+    /// Packs that only the index knows were deleted on purpose, or came after the state that vault and database were put
+    /// back to.
     fn unknown_before(&mut self, next: Option<PackId>) -> Result<(), VaultError> {
         while let Some(indexed) = self.indexed.take_if(|pack| next.is_none_or(|next| *pack < next))? {
             self.index.remove_pack(indexed, &[])?;
             self.outcome.found.forgotten += 1;
+            self.outcome.lost_from_index += 1;
         }
         Ok(())
     }

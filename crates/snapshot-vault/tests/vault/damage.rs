@@ -221,6 +221,25 @@ fn packs_that_only_the_index_knows_are_forgotten() {
     assert!(read_all(&stored).is_err());
 }
 
+/// Vault and database were put back to an older state, and the index was left as it is.
+#[test]
+fn what_lies_in_a_pack_that_was_forgotten_and_in_another_one_is_found_in_the_other() {
+    let test = TestVault::new();
+    let content = noise(3, CHUNK);
+    let copies = two_copies_at_once(&test, &content);
+    let chunk = test.chunk_at(test.catalog.list(None, 1).unwrap()[0].id, 64);
+    let younger = test.index.locate(&[chunk]).unwrap()[0].unwrap().pack;
+    test.catalog.lose(younger);
+    snapshot_vault::BlobStore::delete(&test.blobs, &test.pack_key(younger)).unwrap();
+
+    let found = test.vault.reconcile().unwrap();
+
+    assert_eq!((found.packs, found.forgotten, found.damaged.len()), (1, 1, 0));
+    for id in copies {
+        assert_eq!(read_all(&test.domain.open_manifest(id).unwrap()).unwrap(), content);
+    }
+}
+
 #[test]
 fn a_lost_or_damaged_pack_is_reported_and_its_data_stored_again_by_the_next_copy() {
     let content = noise(3, PAGE);
@@ -261,28 +280,32 @@ fn a_lost_or_damaged_pack_is_reported_and_its_data_stored_again_by_the_next_copy
     }
 }
 
+/// Neither of two copies at once relies on the other's open pack, so both store the chunk.
+fn two_copies_at_once(test: &TestVault, chunk: &[u8]) -> [ManifestId; 2] {
+    let sessions = [(); 2].map(|()| {
+        test.domain
+            .begin_copy(ManifestId::random(), CHUNK as u64, None)
+            .unwrap()
+    });
+    let mut workers = sessions.each_ref().map(|session| session.worker().unwrap());
+    for worker in &mut workers {
+        worker.begin_page(0).unwrap();
+        worker.push(chunk).unwrap();
+        worker.finish_page().unwrap();
+    }
+    for worker in workers {
+        worker.finish().unwrap();
+    }
+    assert_eq!(packs(test).len(), 2);
+    sessions.map(|session| session.commit(b"").unwrap().manifest)
+}
+
 #[test]
 fn a_chunk_that_lies_in_two_packs_survives_the_loss_of_either() {
     for lost in 0..2 {
         let test = TestVault::new();
         let content = noise(3, CHUNK);
-        // Neither of two copies at once relies on the other's open pack, so both store the chunk.
-        let sessions = [(); 2].map(|()| {
-            test.domain
-                .begin_copy(ManifestId::random(), CHUNK as u64, None)
-                .unwrap()
-        });
-        let mut workers = sessions.each_ref().map(|session| session.worker().unwrap());
-        for worker in &mut workers {
-            worker.begin_page(0).unwrap();
-            worker.push(&content).unwrap();
-            worker.finish_page().unwrap();
-        }
-        for worker in workers {
-            worker.finish().unwrap();
-        }
-        let copies = sessions.map(|session| session.commit(b"").unwrap().manifest);
-        assert_eq!(packs(&test).len(), 2);
+        let copies = two_copies_at_once(&test, &content);
 
         snapshot_vault::BlobStore::delete(&test.blobs, &packs(&test)[lost]).unwrap();
         test.vault.reconcile().unwrap();
