@@ -89,6 +89,7 @@ fn vault_reason(error: &VaultError) -> String {
         | VaultError::ManifestExists(_)
         | VaultError::WrongMasterKey
         | VaultError::NotAVault
+        | VaultError::StoreIsEmpty
         | VaultError::Library(_)
         | VaultError::Incomplete
         | VaultError::Stopped
@@ -125,6 +126,7 @@ pub(crate) fn domain_error(error: VaultError, size_bytes: u64) -> DomainError {
         | VaultError::ManifestExists(_)
         | VaultError::WrongMasterKey
         | VaultError::NotAVault
+        | VaultError::StoreIsEmpty
         | VaultError::SelfCheckFailed
         | VaultError::Library(_)
         | VaultError::Sink(_)

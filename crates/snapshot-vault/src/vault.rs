@@ -71,12 +71,12 @@ pub(crate) struct VaultCore {
 }
 
 impl Vault {
-    /// Opens the vault, or makes it in an empty store.
+    /// Opens the vault, or makes it in an empty store, unless the catalog lists packs that should be there.
     ///
     /// # Errors
     ///
     /// [`VaultError::WrongMasterKey`], [`VaultError::UnsupportedVersion`], [`VaultError::NotAVault`],
-    /// [`VaultError::Damaged`] when the description of the vault is, failures of the store.
+    /// [`VaultError::StoreIsEmpty`], [`VaultError::Damaged`] when the description of the vault is, failures of the store.
     pub fn open(
         blobs: Arc<dyn BlobStore>,
         master: &MasterKey,
@@ -86,7 +86,7 @@ impl Vault {
     ) -> Result<Self, VaultError> {
         let config = match read_config(&*blobs, master)? {
             Some(config) => config,
-            None => make_config(&*blobs, master, options.chunk_size)?,
+            None => make_config(&*blobs, &*catalog, master, options.chunk_size)?,
         };
         Ok(Self::with_config(config, blobs, master, index, catalog, options))
     }
@@ -299,9 +299,18 @@ fn read_config(blobs: &dyn BlobStore, master: &MasterKey) -> Result<Option<Confi
     Config::decode(&bytes, name.as_str(), master).map(Some)
 }
 
-fn make_config(blobs: &dyn BlobStore, master: &MasterKey, chunk_size: ChunkSize) -> Result<Config, VaultError> {
+fn make_config(
+    blobs: &dyn BlobStore,
+    catalog: &dyn PackCatalog,
+    master: &MasterKey,
+    chunk_size: ChunkSize,
+) -> Result<Config, VaultError> {
     if !is_empty(blobs, "")? {
         return Err(VaultError::NotAVault);
+    }
+    // A folder where nothing is mounted: a vault that is begun there would take new copies to the wrong disk.
+    if !catalog.list(None, 1)?.is_empty() {
+        return Err(VaultError::StoreIsEmpty);
     }
     let config = Config {
         vault: VaultId::random(),

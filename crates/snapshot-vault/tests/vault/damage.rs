@@ -2,7 +2,7 @@
 
 use crate::support::{CHUNK, PAGE, TestVault, copy, copy_with, noise, open, options, read_all};
 use proptest::prelude::*;
-use snapshot_vault::testing::{MemoryCatalog, MemoryIndex};
+use snapshot_vault::testing::{MemoryBlobs, MemoryCatalog, MemoryIndex};
 use snapshot_vault::{
     BlobKey, ChunkIndex, ManifestId, MasterKey, PackCatalog, ReadBuffers, StoredCopy, Vault, VaultError,
 };
@@ -159,6 +159,18 @@ fn a_store_that_lost_its_description_is_not_taken_for_a_new_one() {
     let error = open(Arc::new(test.blobs.clone()), &test.index, &test.catalog).unwrap_err();
 
     assert!(matches!(error, VaultError::NotAVault));
+}
+
+#[test]
+fn a_store_that_is_empty_while_the_catalog_lists_packs_is_not_taken_for_a_new_one() {
+    let test = TestVault::new();
+    copy(&test.domain, &noise(3, CHUNK), None);
+    let elsewhere = MemoryBlobs::default();
+
+    let opened = open(Arc::new(elsewhere.clone()), &test.index, &test.catalog);
+
+    assert!(matches!(opened, Err(VaultError::StoreIsEmpty)), "{opened:?}");
+    assert_eq!(elsewhere.keys(), []);
 }
 
 #[test]
