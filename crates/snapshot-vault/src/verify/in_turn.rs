@@ -52,7 +52,6 @@ enum Places {
     Indexed,
     /// In the packs' footers, which are all read for each group of pages.
     InFooters {
-        packs: Vec<StoredPack>,
         found: Arc<FoundChunks>,
         catalog: Arc<NoCatalog>,
     },
@@ -104,7 +103,7 @@ impl<'a> CopyChecks<'a> {
     ///
     /// # Errors
     ///
-    /// Those of opening the vault, and of listing its packs.
+    /// Those of opening the vault.
     pub fn beside(
         blobs: Arc<dyn BlobStore>,
         master: &MasterKey,
@@ -112,9 +111,8 @@ impl<'a> CopyChecks<'a> {
         stop: &'a (dyn Fn() -> bool + Sync),
     ) -> Result<Self, VaultError> {
         let (found, catalog) = (Arc::new(FoundChunks::default()), Arc::new(NoCatalog::default()));
-        let packs = packs::list(&*blobs)?;
         let vault = Vault::open_read_only(blobs, master, found.clone(), catalog.clone())?;
-        let places = Places::InFooters { packs, found, catalog };
+        let places = Places::InFooters { found, catalog };
         Ok(Self::new(vault, places, options, stop))
     }
 
@@ -134,13 +132,8 @@ impl<'a> CopyChecks<'a> {
     ///
     /// Failures of the store.
     pub fn stored_bytes(&self) -> Result<u64, VaultError> {
-        Ok(match &self.places {
-            Places::InFooters { packs, .. } => packs.iter().map(StoredPack::size_bytes).sum(),
-            Places::Indexed => packs::list(&*self.vault.0.blobs)?
-                .iter()
-                .map(StoredPack::size_bytes)
-                .sum(),
-        })
+        let packs = packs::list(&*self.vault.0.blobs)?;
+        Ok(packs.iter().map(StoredPack::size_bytes).sum())
     }
 
     /// How many stored bytes were read so far.
@@ -256,7 +249,7 @@ impl<'a> CopyChecks<'a> {
         self.look_elsewhere(&damaged)
     }
 
-    /// Reads pages again of which something is damaged that another pack may hold whole.
+    /// Reads pages again of which something is damaged that another pack may hold whole, or was moved meanwhile.
     fn look_elsewhere(&self, damaged: &[(&Opened, u64)]) -> Result<(), VaultError> {
         let Places::InFooters { catalog, .. } = &self.places else {
             return Ok(());
@@ -282,12 +275,14 @@ impl<'a> CopyChecks<'a> {
 
     /// Without an index: finds the places of these pages and all their chunks.
     fn find_all(&self, group: &[(&Opened, u64)]) -> Result<(), VaultError> {
-        let Places::InFooters { packs, found, catalog } = &self.places else {
+        let Places::InFooters { found, catalog } = &self.places else {
             return Ok(());
         };
+        // Listed anew each time: the process beside this one stores and moves chunks meanwhile.
+        let packs = packs::list(&*self.vault.0.blobs)?;
         let damaged = catalog.met_places();
         let look = || {
-            self.check.scan(packs, |pack, entries| {
+            self.check.scan(&packs, |pack, entries| {
                 let whole = entries.iter().filter(|entry| !damaged.contains(&(pack, entry.offset)));
                 found.in_pack(pack, whole.map(FooterEntry::for_index));
             })

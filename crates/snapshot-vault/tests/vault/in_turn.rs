@@ -3,10 +3,12 @@
 use crate::support::{CHUNK, PAGE, TestVault, copy, copy_with, master, noise, open, read_all};
 use snapshot_vault::testing::{FaultyBlobs, MemoryBlobs, MemoryCatalog, MemoryIndex};
 use snapshot_vault::{
-    BlobKey, BlobStore, CheckedCopy, ChunkIndex, CopyChecks, CopyOutcome, DomainId, ManifestId, PackCatalog,
-    ReadBuffers, StoredCopy, Vault, VaultError, VerifyOptions, verify_copy, verify_vault,
+    BlobKey, BlobStore, CatalogError, CheckedCopy, ChunkIndex, CollectOptions, CopyChecks, CopyOutcome, DomainId,
+    ManifestId, PackCatalog, ReadBuffers, RunningCopies, StoredCopy, Vault, VaultError, VerifyOptions, verify_copy,
+    verify_vault,
 };
 use std::num::NonZero;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 fn one_thread() -> VerifyOptions {
@@ -250,4 +252,33 @@ fn a_salvage_gives_all_that_is_whole_and_names_the_rest() {
     let (whole, lost, page) = chunks(0);
     assert_eq!((whole.len(), lost.len(), page), (0, 1, false));
     assert_eq!(lost[0].range, 0..PAGE as u64);
+}
+
+#[test]
+fn a_check_beside_a_server_finds_what_was_stored_or_moved_since_it_began() {
+    let test = TestVault::new();
+    let shared = noise(1, 5 * CHUNK);
+    let first = copy(&test.domain, &[&shared[..], &noise(2, 55 * CHUNK)].concat(), None);
+    let second = copy(&test.domain, &shared, None);
+    let (options, never) = (one_thread(), || false);
+    let checks = CopyChecks::beside(Arc::new(test.blobs.clone()), &master(), &options, &never).unwrap();
+    test.domain.delete_manifest(first.manifest_id()).unwrap();
+    let impatient = &mut |_| ControlFlow::Break(());
+    let done = test
+        .vault
+        .collect(&NothingRuns, &CollectOptions::default(), impatient, &never);
+    assert_eq!(done.unwrap().rewritten, 1);
+    let third = copy(&test.domain, &noise(3, CHUNK), None);
+
+    let checked = checks.check(&[name(&second), name(&third)]).unwrap();
+
+    assert_eq!(outcomes(&checked), [CopyOutcome::Whole; 2], "{checked:?}");
+}
+
+struct NothingRuns;
+
+impl RunningCopies for NothingRuns {
+    fn running(&self) -> Result<Vec<ManifestId>, CatalogError> {
+        Ok(Vec::new())
+    }
 }
