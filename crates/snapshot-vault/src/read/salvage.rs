@@ -4,6 +4,7 @@ use super::{ReadBuffers, StoredCopy};
 use crate::blob::BlobError;
 use crate::digest::PageRead;
 use crate::error::VaultError;
+use crate::verify::UNREADABLE;
 use rustix::io::Errno;
 use std::io;
 use std::ops::Range;
@@ -39,7 +40,7 @@ impl Lost {
             VaultError::Blob(BlobError::Io { path, source })
                 if source.raw_os_error() == Some(Errno::IO.raw_os_error()) =>
             {
-                (path, "the disk does not give it back", true)
+                (path, UNREADABLE, true)
             }
             other => return Err(other),
         };

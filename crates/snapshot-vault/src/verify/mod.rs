@@ -22,6 +22,7 @@ mod throttle;
 
 pub use in_turn::{CheckedCopy, CopyChecks};
 pub use pace::VerifyProgress;
+pub(crate) use report::UNREADABLE;
 pub use report::{CopyOutcome, Damage, Loss, Verification};
 
 use crate::blob::BlobStore;

@@ -7,7 +7,7 @@ use crate::error::VaultError;
 use crate::format::{Flaw, config, domain_key, manifest, names};
 use crate::id::{ChunkSize, DomainId, ManifestId};
 use crate::key::DomainKeys;
-use crate::read::StoredCopy;
+use crate::read::{Lost, StoredCopy};
 use crate::vault::Vault;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
@@ -58,8 +58,8 @@ impl Check<'_> {
             let domain = match vault.domain(id) {
                 Ok(domain) => Ok(domain),
                 Err(error) => {
-                    let (object, reason) = damage(error)?;
-                    Err(self.findings().object(&object, reason))
+                    let lost = Lost::by(error, 0..u64::MAX)?;
+                    Err(self.findings().object(&lost.object, lost.reason))
                 }
             };
             domains.insert(id, domain);
@@ -70,7 +70,7 @@ impl Check<'_> {
         })
     }
 
-    /// Opens a copy; `None` when it is damaged, which is noted, or gone by now.
+    /// Opens a copy; `None` when it is damaged or can't be read, which is noted, or gone by now.
     pub(super) fn open_copy(
         &self,
         domains: &Domains,
@@ -96,10 +96,10 @@ impl Check<'_> {
                 Ok(None)
             }
             Err(error) => {
-                let (object, reason) = damage(error)?;
+                let lost = Lost::by(error, everything)?;
                 let mut findings = self.findings();
-                let damage = findings.object(&object, reason);
-                findings.lost(damage, domain, id, everything);
+                let damage = findings.object(&lost.object, lost.reason);
+                findings.lost(damage, domain, id, lost.range);
                 Ok(None)
             }
         }

@@ -61,7 +61,7 @@ impl Damage {
 }
 
 /// What is wrong with an object, or a part of it, when reading it fails.
-pub(super) const UNREADABLE: &str = "the disk does not give it back";
+pub(crate) const UNREADABLE: &str = "the disk does not give it back";
 
 /// A part of a copy that can't be read any more.
 #[derive(Clone, Debug, PartialEq, Eq)]

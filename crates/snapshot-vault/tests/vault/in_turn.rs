@@ -282,3 +282,33 @@ impl RunningCopies for NothingRuns {
         Ok(Vec::new())
     }
 }
+
+#[test]
+fn a_manifest_that_the_disk_does_not_give_back_hides_nothing_else() {
+    let blobs = FaultyBlobs::default();
+    let vault = open(
+        Arc::new(blobs.clone()),
+        &MemoryIndex::default(),
+        &MemoryCatalog::default(),
+    )
+    .unwrap();
+    let domain = vault.domain(DomainId::random()).unwrap();
+    let (unreadable, other) = (
+        copy(&domain, &noise(1, CHUNK), None),
+        copy(&domain, &noise(2, CHUNK), None),
+    );
+    let of_copy = format!("/{}", unreadable.manifest_id());
+    let keys = blobs.durable.keys().into_iter();
+    let manifest = keys.clone().find(|key| key.as_str().ends_with(&of_copy)).unwrap();
+    blobs.make_unreadable(&manifest);
+
+    let found = verify_vault(Arc::new(blobs), &master(), &one_thread(), &|_| {}).unwrap();
+
+    let outcome = |copy: &StoredCopy| found.outcomes.iter().find(|it| it.1 == copy.manifest_id()).unwrap().2;
+    assert_eq!(
+        (outcome(&unreadable), outcome(&other)),
+        (CopyOutcome::Undecided, CopyOutcome::Whole)
+    );
+    assert_eq!(found.damage.len(), 1);
+    assert_eq!(found.damage[0].object, manifest.as_str());
+}
