@@ -22,6 +22,7 @@ use snapshot_domain::{InstanceId, ports::IdSource};
 use snapshot_vault::{InvalidMasterKey, MasterKey, VaultError};
 use thiserror::Error;
 use uuid::Uuid;
+use zeroize::Zeroizing;
 
 /// The folder that everything is kept in.
 #[derive(Clone, Debug)]
@@ -198,7 +199,10 @@ impl DataFolder {
             make_folder(folder)?;
         }
         let key = MasterKey::generate().map_err(DataFolderError::NoNewKey)?;
-        write_durably(&path, &format!("{}\n", key.to_hex().as_str()))?;
+        let mut line = Zeroizing::new(String::with_capacity(65));
+        line.push_str(&key.to_hex());
+        line.push('\n');
+        write_durably(&path, &line)?;
         log::warn!(
             "a master key was made in {}: keep a copy of it in another place, without it the vault can't be read",
             path.display()
@@ -217,7 +221,9 @@ fn make_folder(path: &Path) -> Result<()> {
 }
 
 fn read_key(path: &Path) -> Result<Option<MasterKey>> {
-    let Some(text) = read_text(path)? else { return Ok(None) };
+    let Some(text) = read_text(path)?.map(Zeroizing::new) else {
+        return Ok(None);
+    };
     let key = MasterKey::from_hex(&text).map_err(|source| DataFolderError::Key {
         path: path.to_owned(),
         source,

@@ -5,7 +5,7 @@ use crate::hash::{ChunkHash, ChunkId};
 use crate::hex::{Hex, parse_32};
 use crate::id::VaultId;
 use crate::seal::{SealKey, random_bytes};
-use std::fmt;
+use std::fmt::{self, Write as _};
 use zeroize::{Zeroize, Zeroizing};
 
 /// The key above all others: 32 random bytes. Who loses it loses the vault. Wiped from memory when dropped; never
@@ -34,7 +34,10 @@ impl MasterKey {
 
     /// The key as 64 hexadecimal digits, to be kept in a safe place.
     pub fn to_hex(&self) -> Zeroizing<String> {
-        Zeroizing::new(Hex(&self.0).to_string())
+        // As long as it gets from the start: a text that grows leaves its beginning in memory that nobody wipes.
+        let mut digits = Zeroizing::new(String::with_capacity(2 * self.0.len()));
+        write!(digits, "{}", Hex(&self.0)).expect("a string takes all that is written to it");
+        digits
     }
 
     /// The key that tells whether a vault's description was made with this master key.
