@@ -72,9 +72,11 @@ impl VolumeFolder {
     /// Removes the image of a managed volume, durably. One that is not there is fine.
     pub(crate) fn remove_image(&self, id: VolumeId) -> io::Result<()> {
         match fs::remove_file(self.managed_path(id)) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-            removed => removed.and_then(|()| sync_folder(&self.folder)),
+            // It may have gone just now, with its folder not yet synced.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            removed => removed?,
         }
+        sync_folder(&self.folder)
     }
 
     fn path(&self, volume: &Volume) -> PathBuf {
