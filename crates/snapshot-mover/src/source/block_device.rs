@@ -1,7 +1,7 @@
 //! Block devices: disks, partitions, loop devices, logical volumes.
 
 use std::{
-    fs::File,
+    fs::{self, File},
     io::{self, Seek},
     ops::Range,
     os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt},
@@ -93,7 +93,11 @@ impl Writes {
         let unreadable = |source| SourceError::Unreadable { offset: 0, source };
         let number = device.metadata().map_err(unreadable)?.rdev();
         let (major, minor) = (rustix::fs::major(number), rustix::fs::minor(number));
-        let stat = std::fs::read_to_string(format!("/sys/dev/block/{major}:{minor}/stat")).map_err(unreadable)?;
+        let folder = PathBuf::from(format!("/sys/dev/block/{major}:{minor}"));
+        if !is_counted(&folder).map_err(unreadable)? {
+            return Err(SourceError::Uncounted);
+        }
+        let stat = fs::read_to_string(folder.join("stat")).map_err(unreadable)?;
         Self::parse(&stat).ok_or_else(|| unreadable(io::Error::other("the kernel's count of writes is not readable")))
     }
 
@@ -106,6 +110,19 @@ impl Writes {
             discarded_sectors: fields.get(13).copied().unwrap_or(0),
         })
     }
+}
+
+/// Whether the kernel counts at all: it can be told not to, and then the counts stand still whatever is written. A partition
+/// has no queue of its own, but that of the disk above it.
+fn is_counted(folder: &Path) -> io::Result<bool> {
+    for queue in ["queue", "../queue"] {
+        match fs::read_to_string(folder.join(queue).join("iostats")) {
+            Ok(iostats) => return Ok(iostats.trim() != "0"),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(true)
 }
 
 struct FrozenDevice {
@@ -162,5 +179,20 @@ mod tests {
         assert_eq!(Writes::parse(old).map(|writes| writes.discarded_sectors), Some(0));
         assert_eq!(Writes::parse("98 2"), None);
         assert_eq!(Writes::parse("a b c d e f g"), None);
+    }
+
+    #[test]
+    fn a_disk_and_its_partitions_are_counted_unless_the_kernel_was_told_not_to() {
+        let disk = tempfile::tempdir().unwrap();
+        let partition = disk.path().join("partition");
+        fs::create_dir_all(&partition).unwrap();
+        fs::create_dir_all(disk.path().join("queue")).unwrap();
+
+        for (iostats, counted) in [("0\n", false), ("1\n", true)] {
+            fs::write(disk.path().join("queue/iostats"), iostats).unwrap();
+
+            assert_eq!(is_counted(disk.path()).unwrap(), counted);
+            assert_eq!(is_counted(&partition).unwrap(), counted);
+        }
     }
 }

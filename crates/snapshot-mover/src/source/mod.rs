@@ -72,6 +72,9 @@ pub enum SourceError {
     /// Its size is none that a volume can have.
     #[error("the size {0}")]
     InvalidSize(#[from] InvalidSize),
+    /// Nobody could tell whether it was written to.
+    #[error("the kernel does not count writes to the volume's device: its queue/iostats is 0")]
+    Uncounted,
     /// Somebody wrote to it while it was copied.
     #[error("the volume was written to while it was copied")]
     Changed,
@@ -85,6 +88,9 @@ impl SourceError {
             Self::Unreadable { .. } => "The volume could not be read",
             Self::WrongKind => "The volume is neither a regular file nor a block device",
             Self::WrongSize { .. } | Self::InvalidSize(_) => "The volume's image or device has changed its size",
+            Self::Uncounted => {
+                "The host does not count writes to the volume's device, so that nobody could tell whether it held still"
+            }
             Self::Changed => {
                 "The volume was written to while it was copied, so that the copy would be of no single moment"
             }
