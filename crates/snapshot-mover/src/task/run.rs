@@ -97,10 +97,24 @@ impl Workshop {
                 }
                 Err(error) if error.is_for_want_of_database() => {
                     log::warn!(task:% = running.task.id(); "task waits for the database: {}", chain(&error));
-                    pause(running)?;
+                    self.wait_for_writes(running)?;
                 }
                 Err(MoveError::Panicked) => return self.refuse(running, MoveError::Panicked),
                 other => return other,
+            }
+        }
+    }
+
+    /// Waits until the database takes writes, not only gives rows: what a copy stores before it fails at its first row is
+    /// unknown to everybody until the next start, and each attempt stores it again.
+    fn wait_for_writes(&self, running: &Running) -> Result<(), MoveError> {
+        loop {
+            pause(running)?;
+            match self.tasks.renew(&running.lease(), running.task.progress()) {
+                Ok(Renewal::Continue) => return Ok(()),
+                Ok(Renewal::Cancelled) => return Err(Stop::Cancelled.into()),
+                Err(Error::LeaseLost) => return Err(Stop::LeaseLost.into()),
+                Err(_) => {}
             }
         }
     }

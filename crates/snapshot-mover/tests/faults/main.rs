@@ -279,3 +279,26 @@ fn every_step_of_a_snapshots_removal() {
 fn every_step_of_cleaning_up_after_a_copy_that_was_called_off() {
     fail_every_step::<CalledOff>();
 }
+
+#[test]
+fn a_database_that_takes_no_writes_is_waited_for_before_anything_is_stored_again() {
+    let world = World::new();
+    let snapshot = world.begin_snapshot(world.volume_of(&content(1)));
+    let plan = Plan::default();
+
+    let runner = world.run(&plan, Plan::refuse_writes);
+    eventually("several writes were refused", || {
+        (plan.refused("renew") >= 8).then_some(())
+    });
+    let packs = plan.refused("record a pack");
+    plan.take_writes();
+    eventually("the copy ends", || world.unfinished().is_empty().then_some(()));
+
+    assert_eq!(
+        packs, 1,
+        "each more is a pack that nobody knows of until the next start"
+    );
+    let end = world.check_snapshot(snapshot, &content(1), "when writes are taken again");
+    assert_eq!(end, SnapshotStateName::Available);
+    assert!(runner.shut_down(Duration::from_mins(1)), "the runner stops");
+}

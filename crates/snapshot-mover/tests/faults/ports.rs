@@ -55,7 +55,21 @@ struct State {
     hit: Option<&'static str>,
     /// Whether a worker has found nothing to do since then.
     idle: bool,
+    /// Which writes of rows were refused, while none are taken.
+    refused: Option<Vec<&'static str>>,
 }
+
+/// The calls that change rows, but for those that no task makes while it is worked on.
+const WRITES: [&str; 8] = [
+    "finish a copy",
+    "finish a restore",
+    "renew",
+    "put back",
+    "finish a task",
+    "record a pack",
+    "set chunks aside",
+    "record a check",
+];
 
 impl Plan {
     /// Lets the `nth` call from now on (0: the next) go wrong.
@@ -76,6 +90,22 @@ impl Plan {
     /// At which call something went wrong.
     pub(crate) fn hit(&self) -> Option<&'static str> {
         self.lock().hit
+    }
+
+    /// Lets all writes of rows fail from now on: the way a database does whose disk is full.
+    pub(crate) fn refuse_writes(&self) {
+        self.lock().refused = Some(Vec::new());
+    }
+
+    /// How many writes of this name were refused.
+    pub(crate) fn refused(&self, name: &str) -> usize {
+        let state = self.lock();
+        state.refused.iter().flatten().filter(|it| **it == name).count()
+    }
+
+    /// Lets writes succeed again.
+    pub(crate) fn take_writes(&self) {
+        self.lock().refused = None;
     }
 
     /// Lets nothing go wrong any more. Returns at which call something had.
@@ -102,6 +132,10 @@ impl Plan {
         call: impl FnOnce() -> Result<T, E>,
     ) -> Result<T, E> {
         let mut state = self.lock();
+        if let Some(refused) = state.refused.as_mut().filter(|_| WRITES.contains(&name)) {
+            refused.push(name);
+            return Err(broken());
+        }
         let fault = match &mut state.next {
             Some((When::After(0), fault)) => Some(*fault),
             Some((When::Named(chosen), fault)) if *chosen == name => Some(*fault),
