@@ -18,6 +18,7 @@ use self::row::{MeasuredRow, StoredRow};
 use crate::{
     Store,
     audit::Subject,
+    by_id::ById,
     columns::{self, id_column, number_column},
     connection::{AnyConnection, MultiBackend, on_either},
     failure::{Failure, Outcome, refused},
@@ -63,15 +64,16 @@ impl SnapshotRepository for Store {
 
     fn find_measured(&self, scope: &Scope, id: SnapshotId) -> Result<Measured> {
         let key = id.as_uuid();
+        let column = key.as_bytes().as_slice();
         let row = self.read(|connection| {
-            let row = on_either!(connection, connection => row::with_sizes()
-                .filter(snapshots::id.eq(key.as_bytes().as_slice()))
+            let row = on_either!(connection, connection => ById::new(column, row::with_sizes()
+                .filter(snapshots::id.eq(column))
                 .select((
                     StoredRow::as_select(),
                     snapshots::exclusive_bytes,
                     domain_sizes::changes.nullable(),
-                ))
-                .first::<MeasuredRow>(connection)
+                )))
+                .get_result::<MeasuredRow>(connection)
                 .optional())?;
             Ok(row)
         })?;

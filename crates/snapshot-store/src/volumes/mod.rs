@@ -19,7 +19,8 @@ use self::row::{VolumeRow, state};
 use crate::{
     Store,
     audit::Subject,
-    columns::{self, id_column},
+    by_id::ById,
+    columns,
     connection::{AnyConnection, MultiBackend, on_either},
     failure::{Failure, Outcome, refused},
     quotas,
@@ -71,12 +72,13 @@ impl VolumeRepository for Store {
     }
 
     fn get(&self, id: VolumeId) -> Result<Volume> {
-        let key = id_column(id.as_uuid());
-        let row = self.read(|connection| {
-            let row = on_either!(connection, connection => volumes::table
-                .filter(volumes::id.eq(&key))
-                .select(VolumeRow::as_select())
-                .first(connection))
+        let key = id.as_uuid();
+        let column = key.as_bytes().as_slice();
+        let row: Option<VolumeRow> = self.read(|connection| {
+            let row = on_either!(connection, connection => ById::new(column, volumes::table
+                .filter(volumes::id.eq(column))
+                .select(VolumeRow::as_select()))
+                .get_result(connection))
             .optional()?;
             Ok(row)
         })?;
