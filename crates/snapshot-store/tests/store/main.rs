@@ -14,3 +14,4 @@ mod place;
 mod postgres;
 mod sizes;
 mod together;
+mod words;
