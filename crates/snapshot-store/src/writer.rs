@@ -254,12 +254,10 @@ impl Batches {
             done += 1;
             match care {
                 Care::Hopeful => {
-                    if let Verdict::Undo(_) = job.run(connection) {
-                        // This fails when SQLite has done it by itself, as it may when the disk is full. Closed, it is rolled
-                        // back for certain.
-                        if connection.roll_back().is_err() {
-                            self.connection = None;
-                        }
+                    if let Verdict::Undo(why) = job.run(connection) {
+                        // This fails when SQLite gave up the transaction by itself, as it may when the disk is full.
+                        let rolled_back = connection.roll_back();
+                        rolled_back.map_err(|error| why.unwrap_or_else(|| error.into()))?;
                         return Ok(Ending::RolledBack);
                     }
                 }
@@ -267,7 +265,7 @@ impl Batches {
                     connection.begin_part()?;
                     match job.run(connection) {
                         Verdict::Keep => connection.keep_part()?,
-                        // This fails when SQLite gave up the whole transaction.
+                        // As above.
                         Verdict::Undo(why) => connection
                             .undo_part()
                             .map_err(|error| why.unwrap_or_else(|| error.into()))?,

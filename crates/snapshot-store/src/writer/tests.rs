@@ -53,7 +53,8 @@ impl Notes {
         let (begun, has_begun) = channel();
         self.writer
             .queue(move |_| {
-                begun.send(()).unwrap();
+                // Nobody listens when it is done again.
+                let _ = begun.send(());
                 // Fails as soon as the sender is gone, and that is what it waits for.
                 let _ = released.recv();
                 Ok(())
@@ -149,6 +150,35 @@ fn a_refused_write_is_undone_alone() {
     assert!(matches!(refused.recv().unwrap(), Err(Failure::Database(_))));
     assert!(after.recv().unwrap().is_ok());
     assert_eq!(notes.committed(), 2);
+}
+
+#[test]
+fn a_refusal_is_what_the_write_was_refused_at_last_and_what_follows_has_savepoints() {
+    let notes = notes(StoreOptions::default());
+    let busy = notes.hold_up();
+    let tries = Arc::new(AtomicU64::new(0));
+
+    let before = notes.writer.queue(counted(&tries, 1)).unwrap();
+    let refused = notes.writer.queue(counted(&tries, 1)).unwrap();
+    let after = notes.writer.queue(counted(&tries, 2)).unwrap();
+    drop(busy);
+    let outcomes = [before, refused, after].map(|answer| answer.recv().unwrap().is_ok());
+    let again = notes.writer.write(counted(&tries, 2));
+
+    assert_eq!(outcomes, [true, false, true]);
+    assert!(again.is_err());
+    // The first two are done twice; the third comes when there are savepoints already, as does the fourth.
+    assert_eq!(tries.load(Ordering::Relaxed), 6);
+    assert_eq!(notes.committed(), 2);
+}
+
+/// Writes a note, and counts how often it does.
+fn counted(tries: &Arc<AtomicU64>, number: usize) -> impl FnMut(&mut AnyConnection) -> Outcome<()> + Send + use<> {
+    let tries = tries.clone();
+    move |connection| {
+        tries.fetch_add(1, Ordering::Relaxed);
+        note(connection, number)
+    }
 }
 
 #[test]
