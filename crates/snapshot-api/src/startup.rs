@@ -277,6 +277,12 @@ fn recover(parts: &Parts, tasks: &TaskService, premises: &Premises) -> anyhow::R
     for pack in &found.damaged {
         log::error!("pack {} is damaged: {}", pack.id, pack.reason);
     }
+    if !found.torn.is_empty() {
+        log::warn!(
+            "{} packs were never finished; the next collection removes them",
+            found.torn.len()
+        );
+    }
     Ok(())
 }
 

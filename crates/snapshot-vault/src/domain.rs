@@ -10,7 +10,7 @@ use crate::geometry::Geometry;
 use crate::id::{DomainId, ManifestId};
 use crate::key::DomainKeys;
 use crate::read::StoredCopy;
-use crate::vault::VaultCore;
+use crate::vault::{VaultCore, read_whole};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
@@ -40,7 +40,7 @@ impl Domain {
 
     /// Starts a copy of a content of `size_bytes` (at most 1 PiB). `parent` is compared with position by position: what
     /// equals it is neither looked up nor stored; a parent of another domain is of no use and ignored. A copy that was
-    /// interrupted is simply started again.
+    /// interrupted is simply started again: a manifest of it that was torn when it was stored is removed first.
     ///
     /// # Errors
     ///
@@ -55,10 +55,8 @@ impl Domain {
         if size_bytes > MAX_CONTENT_BYTES {
             return Err(VaultError::Misuse("a content is at most 1 PiB"));
         }
-        match self.vault.blobs.size(&names::manifest(self.id(), manifest)) {
-            Err(BlobError::NotFound { .. }) => {}
-            Err(error) => return Err(error.into()),
-            Ok(_) => return Err(VaultError::ManifestExists(manifest)),
+        if !self.vault.clear_torn_manifest(self.id(), manifest)? {
+            return Err(VaultError::ManifestExists(manifest));
         }
         let geometry = Geometry {
             size_bytes,
@@ -75,7 +73,7 @@ impl Domain {
     /// store.
     pub fn open_manifest(&self, id: ManifestId) -> Result<StoredCopy, VaultError> {
         let name = names::manifest(self.id(), id);
-        let bytes = match self.read_whole(&name) {
+        let bytes = match read_whole(&*self.vault.blobs, &name) {
             Err(VaultError::Blob(BlobError::NotFound { .. })) => return Err(VaultError::ManifestNotFound(id)),
             bytes => bytes?,
         };
@@ -110,12 +108,5 @@ impl Domain {
                 ControlFlow::Continue(())
             })?;
         Ok(manifests)
-    }
-
-    fn read_whole(&self, name: &crate::blob::BlobKey) -> Result<Vec<u8>, VaultError> {
-        let size = self.vault.blobs.size(name)?;
-        let mut bytes = vec![0; usize::try_from(size).map_err(|_| Flaw::Bytes("it is far too long").losing_all(name))?];
-        self.vault.blobs.read(name, 0, &mut bytes)?;
-        Ok(bytes)
     }
 }

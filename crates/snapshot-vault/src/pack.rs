@@ -107,6 +107,8 @@ pub(crate) fn summary(id: PackId, domain: DomainId, size_bytes: u64, entries: &[
     }
 }
 
+const CONTRADICTION: Flaw = Flaw::Bytes("header and footer contradict each other");
+
 /// Reads what a stored pack of `size_bytes` holds. The inner error says why it is no whole pack.
 pub(crate) fn read_footer(
     blobs: &dyn BlobStore,
@@ -123,6 +125,8 @@ pub(crate) fn read_footer(
     blobs.read(&key, size_bytes - TRAILER_BYTES as u64, &mut trailer)?;
     let (domain, footer_len) = match (decode_header(&header, pack), footer_len(&trailer, size_bytes)) {
         (Ok(domain), Ok(len)) => (domain, len),
+        // A pack of a later version says so where it begins.
+        (Ok(_), Err(Flaw::Version(_))) => return Ok(Err(CONTRADICTION)),
         (Err(flaw), _) | (_, Err(flaw)) => return Ok(Err(flaw)),
     };
     let mut footer = vec![0; footer_len];
@@ -131,7 +135,7 @@ pub(crate) fn read_footer(
         if footer.domain == domain {
             Ok(footer)
         } else {
-            Err(Flaw::Bytes("header and footer contradict each other"))
+            Err(CONTRADICTION)
         }
     }))
 }

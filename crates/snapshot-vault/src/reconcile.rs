@@ -28,9 +28,12 @@ pub struct Reconciliation {
     pub removed: u64,
     /// Packs that are lost or damaged.
     pub damaged: Vec<DamagedPack>,
+    /// Packs that are not whole, and that neither the catalog nor the index knows: they were torn while they were stored,
+    /// before anything counted on them. [`crate::Vault::collect`] removes them.
+    pub torn: Vec<DamagedPack>,
 }
 
-/// A pack that is lost or damaged.
+/// A pack that is lost, damaged or torn.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DamagedPack {
     /// The pack.
@@ -84,6 +87,14 @@ struct Walk<'a> {
     indexed: Ahead<'a, PackId>,
     distrusted: Distrusted,
     outcome: Outcome,
+}
+
+/// Why it is not known what a pack holds.
+enum NoFooter {
+    /// It was read, and is no whole pack.
+    Flaw(Flaw),
+    /// It could not be read, which may pass.
+    Unread,
 }
 
 #[derive(Default)]
@@ -143,8 +154,17 @@ impl Walk<'_> {
         if recorded.is_none() || !indexed {
             match self.footer(id, size_bytes)? {
                 Ok(footer) => self.take_in(id, size_bytes, &footer, recorded.is_some(), indexed)?,
-                Err(flaw) => {
+                Err(NoFooter::Flaw(Flaw::Bytes(reason))) if recorded.is_none() && !indexed => {
+                    log::warn!("pack {id} was never finished: {reason}");
+                    self.outcome.found.torn.push(DamagedPack { id, reason });
+                    return Ok(());
+                }
+                Err(NoFooter::Flaw(flaw)) => {
                     self.damaged(id, flaw.reason(), indexed);
+                    return Ok(());
+                }
+                Err(NoFooter::Unread) => {
+                    self.damaged(id, "it can't be read", indexed);
                     return Ok(());
                 }
             }
@@ -155,15 +175,15 @@ impl Walk<'_> {
 
     /// What a pack holds. One that can't be read must not keep the service from starting: it is reported, and when it was
     /// only for a moment, the next start takes it in.
-    fn footer(&self, id: PackId, size_bytes: u64) -> Result<Result<Footer, Flaw>, VaultError> {
+    fn footer(&self, id: PackId, size_bytes: u64) -> Result<Result<Footer, NoFooter>, VaultError> {
         match read_footer(self.blobs, id, size_bytes) {
-            Ok(footer) => Ok(footer),
+            Ok(footer) => Ok(footer.map_err(NoFooter::Flaw)),
             Err(error @ (BlobError::NotFound { .. } | BlobError::Short { .. } | BlobError::Io { .. })) => {
                 log::error!(
                     "pack {id}: {error}: {}",
                     error.source().map(ToString::to_string).unwrap_or_default()
                 );
-                Ok(Err(Flaw::Bytes("it can't be read")))
+                Ok(Err(NoFooter::Unread))
             }
             Err(error) => Err(error.into()),
         }

@@ -6,19 +6,19 @@ use crate::copy::OpenSessions;
 use crate::domain::{Domain, DomainCore};
 use crate::error::VaultError;
 use crate::format::config::Config;
-use crate::format::{domain_key, names};
+use crate::format::{Flaw, domain_key, manifest, names};
 use crate::found::FoundChunks;
-use crate::id::{ChunkSize, DomainId, ManifestId, VaultId};
+use crate::id::{ChunkSize, DomainId, ManifestId, PackId, VaultId};
 use crate::index::ChunkIndex;
 use crate::key::{DomainKeys, MasterKey};
 use crate::recheck::RecheckShare;
 use crate::reconcile::{Reconciliation, reconcile};
 use crate::seal::{SealKey, random_bytes};
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fmt;
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use zeroize::Zeroizing;
 
 /// How a vault is made and used.
@@ -68,10 +68,15 @@ pub(crate) struct VaultCore {
     met: Mutex<HashSet<SetAside>>,
     /// Whether packs are known to be lost or damaged. Then not even the chunks of a committed copy are sure to be there.
     pub(crate) damage_is_known: AtomicBool,
+    /// Packs that were found torn at the start.
+    pub(crate) torn: Mutex<BTreeSet<PackId>>,
+    /// Held while a torn object is looked at and removed: by then another thread must not have put a whole one.
+    clearing: Mutex<()>,
 }
 
 impl Vault {
-    /// Opens the vault, or makes it in an empty store, unless the catalog lists packs that should be there.
+    /// Opens the vault, or makes it in an empty store, unless the catalog lists packs that should be there. A description that
+    /// a crash has torn while it was stored is made anew, as long as it is the only object.
     ///
     /// # Errors
     ///
@@ -84,7 +89,17 @@ impl Vault {
         catalog: Arc<dyn PackCatalog>,
         options: VaultOptions,
     ) -> Result<Self, VaultError> {
-        let config = match read_config(&*blobs, master)? {
+        let config = match read_config(&*blobs, master) {
+            Err(VaultError::Damaged { reason, .. })
+                if catalog.list(None, 1)?.is_empty() && is_alone(&*blobs, &names::config())? =>
+            {
+                log::warn!("the vault's description is made anew, for there is nothing else, and {reason}");
+                blobs.delete(&names::config())?;
+                None
+            }
+            config => config?,
+        };
+        let config = match config {
             Some(config) => config,
             None => make_config(&*blobs, &*catalog, master, options.chunk_size)?,
         };
@@ -133,6 +148,8 @@ impl Vault {
             sessions: OpenSessions::default(),
             met: Mutex::default(),
             damage_is_known: AtomicBool::new(false),
+            torn: Mutex::default(),
+            clearing: Mutex::default(),
         }))
     }
 
@@ -148,34 +165,57 @@ impl Vault {
 
     /// Makes index, catalog and the stored packs agree. To be called at start, before the first copy: packs that are
     /// stored but not in the catalog are recorded; packs that are not in the index are fed from their footers; packs
-    /// that are lost or damaged are reported, and their chunks count as absent. Memory stays bounded.
+    /// that are lost or damaged are reported, and their chunks count as absent. Torn packs are reported, and
+    /// [`collect`](Self::collect) removes them. Memory stays bounded.
     ///
     /// # Errors
     ///
     /// Failures of store, index and catalog; damage is no error here.
     pub fn reconcile(&self) -> Result<Reconciliation, VaultError> {
         let reconciliation = reconcile(&*self.0.blobs, &*self.0.index, &*self.0.catalog)?;
-        self.0
-            .damage_is_known
-            .store(!reconciliation.damaged.is_empty(), Ordering::Release);
+        // Whether a pack was torn before anything counted on it, or damaged after the catalog lost its row, nobody can tell.
+        let is_whole = reconciliation.damaged.is_empty() && reconciliation.torn.is_empty();
+        self.0.damage_is_known.store(!is_whole, Ordering::Release);
+        *self.0.torn() = reconciliation.torn.iter().map(|pack| pack.id).collect();
         Ok(reconciliation)
     }
 
-    /// A domain. Its key is made and stored if it is new.
+    /// A domain. Its key is made and stored if it is new, or was torn when it was stored: then the domain has no copies.
     ///
     /// # Errors
     ///
-    /// [`VaultError::Damaged`] when its key object is, or is gone while its copies are there; failures of the store.
+    /// [`VaultError::Damaged`] when its key object is damaged or gone while its copies are there; failures of the store.
     pub fn domain(&self, id: DomainId) -> Result<Domain, VaultError> {
+        self.domain_with(id, || match self.read_domain_key(id) {
+            Ok(Some(key)) => Ok(key),
+            Ok(None) => self.make_domain_key(id),
+            Err(error) => {
+                self.clear_torn_domain_key(id, error)?;
+                self.make_domain_key(id)
+            }
+        })
+    }
+
+    /// A domain that has copies. Nothing is written.
+    ///
+    /// # Errors
+    ///
+    /// [`VaultError::Damaged`] when its key object is damaged or gone; failures of the store.
+    pub(crate) fn existing_domain(&self, id: DomainId) -> Result<Domain, VaultError> {
+        self.domain_with(id, || self.read_domain_key(id)?.ok_or_else(|| key_is_gone(id)))
+    }
+
+    fn domain_with(
+        &self,
+        id: DomainId,
+        key: impl FnOnce() -> Result<Zeroizing<[u8; 32]>, VaultError>,
+    ) -> Result<Domain, VaultError> {
         // Held while a key is made, so that two callers do not make two.
         let mut domains = self.0.domains.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(core) = domains.get(&id) {
             return Ok(Domain::new(self.0.clone(), core.clone()));
         }
-        let key = match self.read_domain_key(id)? {
-            Some(key) => key,
-            None => self.make_domain_key(id)?,
-        };
+        let key = key()?;
         let core = Arc::new(DomainCore {
             id,
             keys: DomainKeys::new(&key),
@@ -230,21 +270,58 @@ impl Vault {
         let name = names::domain_key(id);
         // A new key in the place of a lost one would hide the loss, and the copies would look like damaged ones.
         if !is_empty(&*self.0.blobs, &names::manifests(id))? {
-            let reason = "the domain's key is gone, and its copies are still there";
-            return Err(VaultError::Damaged {
-                range: 0..u64::MAX,
-                object: name.to_string(),
-                reason,
-            });
+            return Err(key_is_gone(id));
         }
         let key = Zeroizing::new(random_bytes()?);
         let bytes = domain_key::encode(self.id(), id, &key, &self.0.wrapping)?;
         self.0.blobs.put(&name, &bytes)?;
         Ok(key)
     }
+
+    /// Removes a domain's key that is not whole, if nothing is sealed under it that a copy needs. Fails with `error`, by
+    /// which it could not be read, when that is not so.
+    fn clear_torn_domain_key(&self, id: DomainId, error: VaultError) -> Result<(), VaultError> {
+        let name = names::domain_key(id);
+        let stored = match &error {
+            VaultError::Damaged { .. } => read_fixed_object(&*self.0.blobs, &name)?,
+            _ => None,
+        };
+        let is_torn = stored.is_some_and(|bytes| domain_key::check_stored(&bytes, id).is_err());
+        if !is_torn || !is_empty(&*self.0.blobs, &names::manifests(id))? {
+            return Err(error);
+        }
+        log::warn!("{name} is made anew, for the domain has no copies: {error}");
+        Ok(self.0.blobs.delete(&name)?)
+    }
 }
 
 impl VaultCore {
+    pub(crate) fn torn(&self) -> MutexGuard<'_, BTreeSet<PackId>> {
+        self.torn.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Makes way for a manifest, if what lies under its name is one that was torn when it was stored. Whether nothing is in
+    /// the way.
+    ///
+    /// Nobody makes a copy again that was told to exist: what is torn was never told.
+    pub(crate) fn clear_torn_manifest(&self, domain: DomainId, id: ManifestId) -> Result<bool, VaultError> {
+        let name = names::manifest(domain, id);
+        let _clearing = self.clearing.lock().unwrap_or_else(PoisonError::into_inner);
+        let bytes = match read_whole(&*self.blobs, &name) {
+            Ok(bytes) => bytes,
+            Err(VaultError::Blob(BlobError::NotFound { .. })) => return Ok(true),
+            Err(error) => return Err(error),
+        };
+        match manifest::check_stored(&bytes, domain, id) {
+            Ok(()) | Err(Flaw::Version(_)) => Ok(false),
+            Err(flaw) => {
+                log::warn!("{name} was never finished, and is made again: {}", flaw.reason());
+                self.blobs.delete(&name)?;
+                Ok(true)
+            }
+        }
+    }
+
     /// Sets aside what a reader found damaged. Whoever reads is told of the damage, also when that fails: somebody meets it
     /// again.
     pub(crate) fn met_damage(&self, chunk: SetAside) {
@@ -291,6 +368,18 @@ pub(crate) fn list_copies(blobs: &dyn BlobStore) -> Result<Vec<(DomainId, Manife
     Ok(copies)
 }
 
+fn key_is_gone(id: DomainId) -> VaultError {
+    Flaw::Bytes("the domain's key is gone, and its copies are still there").losing_all(&names::domain_key(id))
+}
+
+/// An object of any size.
+pub(crate) fn read_whole(blobs: &dyn BlobStore, name: &BlobKey) -> Result<Vec<u8>, VaultError> {
+    let size = blobs.size(name)?;
+    let mut bytes = vec![0; usize::try_from(size).map_err(|_| Flaw::Bytes("it is far too long").losing_all(name))?];
+    blobs.read(name, 0, &mut bytes)?;
+    Ok(bytes)
+}
+
 fn read_config(blobs: &dyn BlobStore, master: &MasterKey) -> Result<Option<Config>, VaultError> {
     let name = names::config();
     let Some(bytes) = read_fixed_object(blobs, &name)? else {
@@ -327,12 +416,7 @@ fn read_fixed_object(blobs: &dyn BlobStore, name: &BlobKey) -> Result<Option<Vec
         Err(error) => return Err(error.into()),
     };
     if size > MAX_FIXED_OBJECT_BYTES {
-        let reason = "it is far too long";
-        return Err(VaultError::Damaged {
-            range: 0..u64::MAX,
-            object: name.to_string(),
-            reason,
-        });
+        return Err(Flaw::Bytes("it is far too long").losing_all(name));
     }
     let mut bytes = vec![0; usize::try_from(size).expect("at most 4096")];
     blobs.read(name, 0, &mut bytes)?;
@@ -346,4 +430,18 @@ fn is_empty(blobs: &dyn BlobStore, prefix: &str) -> Result<bool, VaultError> {
         ControlFlow::Break(())
     })?;
     Ok(empty)
+}
+
+/// Whether the store holds no other object.
+fn is_alone(blobs: &dyn BlobStore, name: &BlobKey) -> Result<bool, VaultError> {
+    let mut alone = true;
+    blobs.list("", &mut |entry| {
+        alone = entry.key == *name;
+        if alone {
+            ControlFlow::Continue(())
+        } else {
+            ControlFlow::Break(())
+        }
+    })?;
+    Ok(alone)
 }

@@ -359,6 +359,32 @@ mod tests {
     }
 
     #[test]
+    fn a_torn_file_of_an_unfinished_write_is_no_object_and_in_nobodys_way() {
+        let folder = tempfile::tempdir().unwrap();
+        LocalBlobs::open(folder.path()).unwrap();
+        let torn = folder.path().join(TEMPORARY).join(Uuid::new_v4().simple().to_string());
+        fs::write(&torn, [&[1; 100][..], &[0; 5000]].concat()).unwrap();
+        let names = |blobs: &LocalBlobs| {
+            let mut names = Vec::new();
+            let listing = blobs.list("", &mut |entry| {
+                names.push(entry.key.to_string());
+                ControlFlow::Continue(())
+            });
+            listing.map(|()| names).unwrap()
+        };
+
+        let reading = LocalBlobs::open_read_only(folder.path()).unwrap();
+        assert_eq!(names(&reading), [""; 0]);
+        assert!(torn.exists());
+        let blobs = LocalBlobs::open(folder.path()).unwrap();
+
+        assert!(!torn.exists());
+        blobs.put(&key("packs/x"), b"whole").unwrap();
+        assert_eq!(names(&blobs), ["packs/x"]);
+        assert_eq!(blobs.size(&key("packs/x")).unwrap(), 5);
+    }
+
+    #[test]
     fn a_folder_opened_to_read_from_is_left_as_it_is() {
         let folder = tempfile::tempdir().unwrap();
         let writing = LocalBlobs::open(folder.path()).unwrap();

@@ -13,13 +13,21 @@ use std::ops::ControlFlow;
 ///
 /// What every implementation promises:
 ///
-/// * An object is written once. It appears whole or not at all, and a name that is taken is never written again.
-/// * When [`put`](Self::put) or [`BlobWriter::commit`] returns `Ok`, the object survives a power loss. When it returns
-///   an error, the object may or may not be there.
+/// * An object is written once. As long as nothing fails it appears whole or not at all, and a name that is taken is never
+///   written again.
+/// * When [`put`](Self::put) or [`BlobWriter::commit`] returns `Ok`, the object is whole, and survives a power loss.
+/// * When it returns an error, or the process or the machine stops before anybody learns what it returned, the object may be
+///   there, or absent, or torn: a part of it from its beginning, and behind that nothing, or anything, up to its length. It
+///   stays so: nothing completes it later. [`LocalBlobs`](crate::LocalBlobs) promises more: whole or absent.
 /// * What was read is what was written, or an error; an object that is shorter than the read asks for is
 ///   [`BlobError::Short`].
 /// * A listing sees every object that was there when it began and was not deleted since.
 /// * When [`delete`](Self::delete) returns `Ok`, the object stays deleted after a power loss.
+///
+/// So a vault counts on nothing that was not acknowledged, and what is torn is in nobody's way for good: a description, a
+/// domain's key and a manifest are put again by whoever puts them next, and packs, whose names are never used again, are
+/// removed by [`Vault::collect`](crate::Vault::collect). A torn manifest keeps collections from removing anything until its
+/// copy is made again or deleted: what it needs can't be known.
 pub trait BlobStore: Send + Sync {
     /// Starts an object that is written piece by piece. Nothing is visible under the name before it is committed.
     ///

@@ -76,7 +76,7 @@ impl Census {
             copies.entry(domain).or_default().push(copy);
         }
         for (domain, copies) in copies {
-            let domain = match vault.domain(domain) {
+            let domain = match vault.existing_domain(domain) {
                 Ok(domain) => domain,
                 Err(error) => {
                     walk.note(error, names::domain_key(domain).as_str())?;

@@ -5,7 +5,8 @@
 //!
 //! 1. [`take_over`](crate::PackCatalog::take_over): what an interrupted collection has condemned or dropped becomes this
 //!    one's. What is dropped is removed.
-//! 2. A census finds packs that are worth removing, among those that were listed before it began.
+//! 2. A census finds packs that are worth removing, among those that were listed before it began. Packs that a crash has
+//!    torn before they were recorded are removed, if every copy has all its chunks without them.
 //! 3. They are condemned. *After that* it is read which copies run. A copy that is not among them reads what is condemned
 //!    when it begins, and counts it as absent.
 //! 4. Those copies end. Whoever drives the collection decides how long to wait; what is condemned stays so, and the next
@@ -21,6 +22,7 @@ mod barrier;
 pub(crate) mod removal;
 mod rescue;
 mod run;
+mod torn;
 
 use crate::catalog::{RunningCopies, SetAside};
 use crate::census::Unreadable;
@@ -65,7 +67,7 @@ pub struct Collection {
     pub condemned: u64,
     /// Condemned packs that are kept after all.
     pub released: u64,
-    /// Packs that were removed. In a dry run, those that would be.
+    /// Packs that were removed, torn ones too. In a dry run, those that would be.
     pub deleted: u64,
     /// Of these, packs that held something in use, which was copied into new packs.
     pub rewritten: u64,

@@ -52,7 +52,7 @@ impl<'a> Rescue<'a> {
         if self.pack.as_ref().is_some_and(|(open, _)| *open != domain) {
             self.close()?;
         }
-        let domain = self.vault.domain(domain)?;
+        let domain = self.vault.existing_domain(domain)?;
         let footer = match read_footer(&*self.vault.0.blobs, id, from.summary.size_bytes) {
             Ok(Ok(footer)) => footer,
             Ok(Err(_)) | Err(BlobError::NotFound { .. } | BlobError::Short { .. } | BlobError::Io { .. }) => {

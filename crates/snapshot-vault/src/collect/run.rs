@@ -2,6 +2,7 @@
 
 use super::barrier::Barrier;
 use super::rescue::{Rescue, Rescued};
+use super::torn::Torn;
 use super::{CollectOptions, Collection, CollectionEnd, Waiting, removal};
 use crate::blob::BlobError;
 use crate::catalog::{PackStanding, PackSummary, RunningCopies};
@@ -75,6 +76,10 @@ impl Run<'_> {
         if !census.unreadable.is_empty() {
             return Ok(CollectionEnd::Refused);
         }
+        for torn in self.torn(&census)? {
+            self.report.deleted += 1;
+            self.report.deleted_bytes += torn.size_bytes;
+        }
         for pack in &census.packs {
             let fate = match pack.summary.standing {
                 PackStanding::Kept => self.candidate(&census, pack)?,
@@ -112,6 +117,11 @@ impl Run<'_> {
         let census = self.census(packs)?;
         if !census.unreadable.is_empty() {
             return self.refuse(&condemned);
+        }
+        for torn in self.torn(&census)? {
+            torn.remove(core)?;
+            self.report.deleted += 1;
+            self.report.deleted_bytes += torn.size_bytes;
         }
         let mut candidates = Vec::new();
         for pack in &census.packs {
@@ -193,6 +203,15 @@ impl Run<'_> {
         let census = Census::take(self.vault, packs, self.stop)?;
         self.report.unreadable.clone_from(&census.unreadable);
         Ok(census)
+    }
+
+    /// The torn packs that can go. While copies miss chunks, none can: what is taken for torn may be a pack that was damaged
+    /// after the catalog lost its row, and may still hold them.
+    fn torn(&self, census: &Census) -> Result<Vec<Torn>, VaultError> {
+        if census.lacks_chunks {
+            return Ok(Vec::new());
+        }
+        Torn::all(&self.vault.0)
     }
 
     /// Nobody knows what is in use: nothing is removed, and copies shall not do without the condemned packs meanwhile.

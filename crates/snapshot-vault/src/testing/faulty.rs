@@ -1,6 +1,7 @@
 //! A store that fails as told.
 
 use super::MemoryBlobs;
+use super::tear::{Behind, Tear};
 use crate::blob::{BlobEntry, BlobError, BlobKey, BlobStore, BlobWriter};
 use std::collections::HashSet;
 use std::io;
@@ -27,12 +28,74 @@ pub enum Fault {
     CrashBefore,
     /// The machine stops when it is done, and nobody learns of it.
     CrashAfter,
+    /// It is reported as failed, and a torn object lies under the name. Only operations count that give an object its name.
+    FailTorn(Tear),
+    /// The machine stops, and a torn object lies under the name. Only operations count that give an object its name.
+    CrashTorn(Tear),
+}
+
+impl Fault {
+    const WHOLE: [Self; 4] = [Self::FailBefore, Self::FailAfter, Self::CrashBefore, Self::CrashAfter];
+    const TORN: [Self; 6] = [
+        Self::CrashTorn(Tear::new(0, Behind::Nothing)),
+        Self::CrashTorn(Tear::new(u16::MAX, Behind::Nothing)),
+        Self::CrashTorn(Tear::new(0, Behind::Zeros)),
+        Self::CrashTorn(Tear::new(u16::MAX / 2, Behind::Zeros)),
+        Self::CrashTorn(Tear::new(u16::MAX / 2, Behind::Stale)),
+        Self::FailTorn(Tear::new(u16::MAX / 2, Behind::Nothing)),
+    ];
+
+    /// Every way in which so many operations can go wrong, of which so many give an object its name.
+    pub fn everywhere(operations: u64, names_given: u64) -> impl Iterator<Item = (u64, Self)> {
+        let whole = (0..operations).flat_map(|nth| Self::WHOLE.map(|fault| (nth, fault)));
+        whole.chain((0..names_given).flat_map(|nth| Self::TORN.map(|fault| (nth, fault))))
+    }
+
+    /// Whether it stops the machine.
+    pub(super) const fn is_crash(self) -> bool {
+        matches!(self, Self::CrashBefore | Self::CrashAfter | Self::CrashTorn(_))
+    }
+}
+
+/// How many operations there were, and which of them goes wrong.
+#[derive(Debug, Default)]
+pub(super) struct Schedule {
+    pub(super) operations: u64,
+    /// Of these, those that give an object its name.
+    pub(super) names_given: u64,
+    plan: Option<(u64, Fault)>,
+}
+
+impl Schedule {
+    /// Lets the `nth` operation from now on (0: the next) go wrong.
+    pub(super) fn plan(&mut self, nth: u64, fault: Fault) {
+        let now = match fault {
+            Fault::FailTorn(_) | Fault::CrashTorn(_) => self.names_given,
+            Fault::FailBefore | Fault::FailAfter | Fault::CrashBefore | Fault::CrashAfter => self.operations,
+        };
+        self.plan = Some((now + nth, fault));
+    }
+
+    pub(super) fn forget_plan(&mut self) {
+        self.plan = None;
+    }
+
+    /// Counts an operation. How it is to go wrong.
+    pub(super) fn next(&mut self, gives_a_name: bool) -> Option<Fault> {
+        let (operation, name) = (self.operations, gives_a_name.then_some(self.names_given));
+        self.operations += 1;
+        self.names_given += u64::from(gives_a_name);
+        let is_due = |(at, fault): &(u64, Fault)| match fault {
+            Fault::FailTorn(_) | Fault::CrashTorn(_) => name == Some(*at),
+            Fault::FailBefore | Fault::FailAfter | Fault::CrashBefore | Fault::CrashAfter => operation == *at,
+        };
+        self.plan.filter(is_due).map(|(_, fault)| fault)
+    }
 }
 
 #[derive(Debug, Default)]
 struct State {
-    operations: u64,
-    plan: Option<(u64, Fault)>,
+    schedule: Schedule,
     crashed: bool,
     room_bytes: Option<u64>,
     unreadable: HashSet<BlobKey>,
@@ -41,13 +104,17 @@ struct State {
 impl FaultyBlobs {
     /// Lets the `nth` operation from now on (0: the next) go wrong.
     pub fn plan(&self, nth: u64, fault: Fault) {
-        let mut state = self.state();
-        state.plan = Some((state.operations + nth, fault));
+        self.state().schedule.plan(nth, fault);
     }
 
     /// How many operations that change the store, or fail with it, were asked for so far.
     pub fn operations(&self) -> u64 {
-        self.state().operations
+        self.state().schedule.operations
+    }
+
+    /// Of these, how many gave an object its name.
+    pub fn names_given(&self) -> u64 {
+        self.state().schedule.names_given
     }
 
     /// Whether a planned crash has happened.
@@ -58,8 +125,10 @@ impl FaultyBlobs {
     /// Ends a crash, and forgets all plans.
     pub fn restart(&self) {
         let mut state = self.state();
+        let mut schedule = std::mem::take(&mut state.schedule);
+        schedule.forget_plan();
         *state = State {
-            operations: state.operations,
+            schedule,
             ..State::default()
         };
     }
@@ -91,23 +160,37 @@ impl FaultyBlobs {
 
     /// Does an operation that changes something, unless it is the one to go wrong.
     fn change<T>(&self, key: &BlobKey, operation: impl FnOnce() -> Result<T, BlobError>) -> Result<T, BlobError> {
+        self.operation(key, false, operation)
+    }
+
+    /// Does an operation that gives an object its name, unless it is the one to go wrong.
+    fn publish(&self, key: &BlobKey, operation: impl FnOnce() -> Result<(), BlobError>) -> Result<(), BlobError> {
+        self.operation(key, true, operation)
+    }
+
+    fn operation<T>(
+        &self,
+        key: &BlobKey,
+        gives_a_name: bool,
+        operation: impl FnOnce() -> Result<T, BlobError>,
+    ) -> Result<T, BlobError> {
         let mut state = self.state();
         if state.crashed {
             return Err(broken(key));
         }
-        let now = state.operations;
-        state.operations += 1;
-        match state.plan.filter(|(at, _)| *at == now) {
-            None => operation(),
-            Some((_, Fault::FailBefore)) => Err(broken(key)),
-            Some((_, Fault::FailAfter)) => operation().and(Err(broken(key))),
-            Some((_, Fault::CrashBefore)) => {
-                state.crashed = true;
+        let Some(fault) = state.schedule.next(gives_a_name) else {
+            drop(state);
+            return operation();
+        };
+        state.crashed = fault.is_crash();
+        drop(state);
+        match fault {
+            Fault::FailBefore | Fault::CrashBefore => Err(broken(key)),
+            Fault::FailAfter | Fault::CrashAfter => operation().and(Err(broken(key))),
+            Fault::FailTorn(tear) | Fault::CrashTorn(tear) => {
+                operation()?;
+                self.durable.tear(key, tear);
                 Err(broken(key))
-            }
-            Some((_, Fault::CrashAfter)) => {
-                state.crashed = true;
-                operation().and(Err(broken(key)))
             }
         }
     }
@@ -152,7 +235,7 @@ impl BlobStore for FaultyBlobs {
 
     fn put(&self, key: &BlobKey, bytes: &[u8]) -> Result<(), BlobError> {
         self.take_room(bytes.len())?;
-        self.change(key, || self.durable.put(key, bytes))
+        self.publish(key, || self.durable.put(key, bytes))
     }
 
     fn read(&self, key: &BlobKey, offset: u64, buffer: &mut [u8]) -> Result<(), BlobError> {
@@ -196,6 +279,6 @@ impl BlobWriter for FaultyWriter {
 
     fn commit(self: Box<Self>) -> Result<(), BlobError> {
         let Self { store, key, inner } = *self;
-        store.change(&key, || inner.commit())
+        store.publish(&key, || inner.commit())
     }
 }

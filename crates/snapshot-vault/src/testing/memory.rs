@@ -9,14 +9,14 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     // A test that panics elsewhere shall be reported by its own panic, not by this lock.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Objects in memory. Clones share them.
 #[derive(Clone, Debug, Default)]
-pub struct MemoryBlobs(Arc<Mutex<BTreeMap<BlobKey, Vec<u8>>>>);
+pub struct MemoryBlobs(pub(super) Arc<Mutex<BTreeMap<BlobKey, Vec<u8>>>>);
 
 impl MemoryBlobs {
     /// The names of all objects.

@@ -1,7 +1,8 @@
 //! Ports that fail as told, all by one plan.
 
-use super::Fault;
+use super::faulty::{Fault, Schedule};
 use super::memory::{MemoryBlobs, MemoryCatalog, MemoryIndex};
+use super::tear::Tear;
 use crate::blob::{BlobEntry, BlobError, BlobKey, BlobStore, BlobWriter};
 use crate::catalog::{CatalogError, Distrusted, PackCatalog, PackSummary, SetAside};
 use crate::hash::ChunkId;
@@ -17,9 +18,9 @@ pub struct Mishaps(Arc<Mutex<State>>);
 
 #[derive(Debug, Default)]
 struct State {
-    calls: u64,
-    plan: Option<(u64, Fault)>,
+    schedule: Schedule,
     crashed: bool,
+    torn: Vec<BlobKey>,
 }
 
 /// A port that fails as told.
@@ -32,13 +33,17 @@ pub struct Prone<P> {
 impl Mishaps {
     /// Lets the `nth` call from now on (0: the next) go wrong.
     pub fn plan(&self, nth: u64, fault: Fault) {
-        let mut state = self.state();
-        state.plan = Some((state.calls + nth, fault));
+        self.state().schedule.plan(nth, fault);
     }
 
     /// How many calls there were so far.
     pub fn calls(&self) -> u64 {
-        self.state().calls
+        self.state().schedule.operations
+    }
+
+    /// Of these, how many gave an object its name.
+    pub fn names_given(&self) -> u64 {
+        self.state().schedule.names_given
     }
 
     /// Whether a planned crash has happened. Nothing works then.
@@ -46,10 +51,16 @@ impl Mishaps {
         self.state().crashed
     }
 
+    /// The objects of which a planned failure left a part, since this was asked last.
+    pub fn take_torn(&self) -> Vec<BlobKey> {
+        std::mem::take(&mut self.state().torn)
+    }
+
     /// Ends a crash, and forgets the plan.
     pub fn restart(&self) {
         let mut state = self.state();
-        (state.crashed, state.plan) = (false, None);
+        state.crashed = false;
+        state.schedule.forget_plan();
     }
 
     /// A port that fails by this plan.
@@ -65,20 +76,60 @@ impl Mishaps {
     }
 
     fn call<T, E>(&self, failure: impl Fn() -> E, call: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
-        let mut state = self.state();
-        if state.crashed {
-            return Err(failure());
-        }
-        let planned = state.plan.filter(|(at, _)| *at == state.calls).map(|(_, fault)| fault);
-        state.calls += 1;
-        state.crashed = matches!(planned, Some(Fault::CrashBefore | Fault::CrashAfter));
-        drop(state);
-        match planned {
-            None => call(),
-            Some(Fault::FailBefore | Fault::CrashBefore) => Err(failure()),
-            Some(Fault::FailAfter | Fault::CrashAfter) => call().and(Err(failure())),
+        match self.due(false) {
+            Due::Nothing => call(),
+            Due::Before => Err(failure()),
+            Due::After | Due::Torn(_) => call().and(Err(failure())),
         }
     }
+
+    /// A call that gives an object its name.
+    fn publish(
+        &self,
+        blobs: &MemoryBlobs,
+        key: &BlobKey,
+        call: impl FnOnce() -> Result<(), BlobError>,
+    ) -> Result<(), BlobError> {
+        match self.due(true) {
+            Due::Nothing => call(),
+            Due::Before => Err(broken(key.as_str())),
+            Due::After => call().and(Err(broken(key.as_str()))),
+            Due::Torn(tear) => {
+                call()?;
+                blobs.tear(key, tear);
+                self.state().torn.push(key.clone());
+                Err(broken(key.as_str()))
+            }
+        }
+    }
+
+    /// How the call goes wrong that is made now.
+    fn due(&self, gives_a_name: bool) -> Due {
+        let mut state = self.state();
+        if state.crashed {
+            return Due::Before;
+        }
+        let Some(fault) = state.schedule.next(gives_a_name) else {
+            return Due::Nothing;
+        };
+        state.crashed = fault.is_crash();
+        match fault {
+            Fault::FailBefore | Fault::CrashBefore => Due::Before,
+            Fault::FailAfter | Fault::CrashAfter => Due::After,
+            Fault::FailTorn(tear) | Fault::CrashTorn(tear) => Due::Torn(tear),
+        }
+    }
+}
+
+/// How a call goes wrong.
+enum Due {
+    Nothing,
+    /// It is not done.
+    Before,
+    /// It is done, and reported as failed.
+    After,
+    /// A part of it is done.
+    Torn(Tear),
 }
 
 fn broken(key: &str) -> BlobError {
@@ -102,12 +153,13 @@ impl BlobStore for Prone<MemoryBlobs> {
         Ok(Box::new(ProneWriter {
             writer,
             key: key.clone(),
+            blobs: self.port.clone(),
             mishaps: self.mishaps.clone(),
         }))
     }
 
     fn put(&self, key: &BlobKey, bytes: &[u8]) -> Result<(), BlobError> {
-        self.mishaps.call(|| broken(key.as_str()), || self.port.put(key, bytes))
+        self.mishaps.publish(&self.port, key, || self.port.put(key, bytes))
     }
 
     fn read(&self, key: &BlobKey, offset: u64, buffer: &mut [u8]) -> Result<(), BlobError> {
@@ -131,6 +183,7 @@ impl BlobStore for Prone<MemoryBlobs> {
 struct ProneWriter {
     writer: Box<dyn BlobWriter>,
     key: BlobKey,
+    blobs: MemoryBlobs,
     mishaps: Mishaps,
 }
 
@@ -141,8 +194,13 @@ impl BlobWriter for ProneWriter {
     }
 
     fn commit(self: Box<Self>) -> Result<(), BlobError> {
-        let Self { writer, key, mishaps } = *self;
-        mishaps.call(|| broken(key.as_str()), || writer.commit())
+        let Self {
+            writer,
+            key,
+            blobs,
+            mishaps,
+        } = *self;
+        mishaps.publish(&blobs, &key, || writer.commit())
     }
 }
 

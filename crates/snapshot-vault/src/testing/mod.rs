@@ -6,8 +6,10 @@ mod faulty;
 pub mod index_contract;
 mod memory;
 mod mishaps;
+mod tear;
 
 pub use decoder::Decoder;
 pub use faulty::{Fault, FaultyBlobs};
 pub use memory::{MemoryBlobs, MemoryCatalog, MemoryIndex};
 pub use mishaps::{Mishaps, Prone};
+pub use tear::{Behind, Tear};

@@ -425,7 +425,7 @@ impl Vault {
     /// The domain of a copy, if the copy is there. A domain that has lost its key and its copies gets no new key by this.
     fn domain_of(&self, domain: DomainId, copy: ManifestId) -> Result<crate::Domain, VaultError> {
         match self.0.blobs.size(&names::manifest(domain, copy)) {
-            Ok(_) => self.domain(domain),
+            Ok(_) => self.existing_domain(domain),
             Err(BlobError::NotFound { .. }) => Err(VaultError::ManifestNotFound(copy)),
             Err(error) => Err(error.into()),
         }

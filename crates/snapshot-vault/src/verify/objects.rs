@@ -55,7 +55,7 @@ impl Check<'_> {
     pub(super) fn domains(&self, vault: &Vault, manifests: &[(DomainId, ManifestId)]) -> Result<Domains, VaultError> {
         let mut domains = BTreeMap::new();
         for id in self.list_keys(manifests)? {
-            let domain = match vault.domain(id) {
+            let domain = match vault.existing_domain(id) {
                 Ok(domain) => Ok(domain),
                 Err(error) => {
                     let lost = Lost::by(error, 0..u64::MAX)?;

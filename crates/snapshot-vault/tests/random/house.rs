@@ -1,14 +1,16 @@
 //! A vault with all that is around it, and what should be in it.
 
 use crate::recount;
-use snapshot_vault::testing::{Fault, MemoryBlobs, MemoryCatalog, MemoryIndex, Mishaps};
+use crate::torn::Torn;
+use snapshot_vault::testing::{Behind, Fault, MemoryBlobs, MemoryCatalog, MemoryIndex, Mishaps, Tear};
 use snapshot_vault::{
-    BlobStore, CatalogError, ChunkIndex, ChunkSize, CollectOptions, Collection, CollectionEnd, CopySession, Domain,
-    DomainId, ManifestId, MasterKey, PackCatalog, PackId, PackStanding, ReadBuffers, RunningCopies, StoredCopy, Vault,
-    VaultError, VaultOptions,
+    BlobKey, BlobStore, CatalogError, ChunkIndex, ChunkSize, CollectOptions, Collection, CollectionEnd, CopySession,
+    Domain, DomainId, ManifestId, MasterKey, PackCatalog, PackId, PackStanding, ReadBuffers, RunningCopies, StoredCopy,
+    Vault, VaultError, VaultOptions, VerifyOptions, verify_vault,
 };
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
+use std::num::NonZero;
 use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex};
 
@@ -51,12 +53,16 @@ pub(crate) struct House {
     vault: Vault,
     domain: Domain,
     committed: BTreeMap<ManifestId, Content>,
+    torn: Torn,
     /// What was deleted last.
     deleted: Option<Content>,
     open: Vec<OpenCopy>,
     rows: Rows,
     pub(crate) crashes: u64,
     pub(crate) collected: u64,
+    pub(crate) torn_packs: u64,
+    pub(crate) torn_manifests: u64,
+    pub(crate) refused: u64,
 }
 
 /// A copy that was begun and will go on later.
@@ -101,11 +107,15 @@ impl House {
             vault,
             domain,
             committed: BTreeMap::new(),
+            torn: Torn::default(),
             deleted: None,
             open: Vec::new(),
             rows: Rows::default(),
             crashes: 0,
             collected: 0,
+            torn_packs: 0,
+            torn_manifests: 0,
+            refused: 0,
         }
     }
 
@@ -134,6 +144,9 @@ impl House {
     /// Packs without which every copy reads as with them, each tried.
     fn packs_of_nothing(&self) -> Vec<PackId> {
         let packs = self.catalog.list(None, 10_000).unwrap();
+        // With a catalog of its own: what a reader misses is set aside.
+        let reader = open(&self.mishaps, &self.blobs, &self.index, &MemoryCatalog::default());
+        let domain = reader.domain(self.domain.id()).unwrap();
         let is_unused = |pack: &PackId| {
             let name = format!("/{pack}");
             let key = self.blobs.keys().into_iter().find(|key| key.as_str().ends_with(&name));
@@ -143,7 +156,7 @@ impl House {
             let read_all = self
                 .committed
                 .keys()
-                .all(|id| read(&self.domain.open_manifest(*id).unwrap()).is_ok());
+                .all(|id| read(&domain.open_manifest(*id).unwrap()).is_ok());
             self.blobs.overwrite(&key, bytes);
             read_all
         };
@@ -167,14 +180,12 @@ impl House {
     /// Does something, with or without a mishap, and checks everything.
     pub(crate) fn step(&mut self) {
         if self.dice.one_in(3) {
-            let fault = [
-                Fault::FailBefore,
-                Fault::FailAfter,
-                Fault::CrashBefore,
-                Fault::CrashAfter,
-            ];
-            let fault = fault[usize::try_from(self.dice.below(4)).unwrap()];
-            let calls = if self.dice.one_in(2) { 30 } else { 150 };
+            let fault = self.fault();
+            let calls = match fault {
+                Fault::FailTorn(_) | Fault::CrashTorn(_) => 4,
+                _ if self.dice.one_in(2) => 30,
+                _ => 150,
+            };
             let nth = self.dice.below(calls);
             self.mishaps.plan(nth, fault);
         }
@@ -200,6 +211,21 @@ impl House {
         self.check();
     }
 
+    fn fault(&mut self) -> Fault {
+        let kept = u16::try_from(self.dice.below(1 << 16)).unwrap();
+        let behind = [Behind::Nothing, Behind::Zeros, Behind::Stale];
+        let tear = Tear::new(kept, behind[usize::try_from(self.dice.below(3)).unwrap()]);
+        let faults = [
+            Fault::FailBefore,
+            Fault::FailAfter,
+            Fault::CrashBefore,
+            Fault::CrashAfter,
+            Fault::FailTorn(tear),
+            Fault::CrashTorn(tear),
+        ];
+        faults[usize::try_from(self.dice.below(6)).unwrap()]
+    }
+
     /// Starts again after a crash or an ordinary end; the index may be lost.
     pub(crate) fn restart(&mut self, dice: &mut Dice) {
         self.crashes += u64::from(self.mishaps.has_crashed());
@@ -212,7 +238,24 @@ impl House {
         }
         self.vault = open(&self.mishaps, &self.blobs, &self.index, &self.catalog);
         self.domain = self.vault.domain(self.domain.id()).unwrap();
-        assert_eq!(self.vault.reconcile().unwrap().damaged, []);
+        let found = self.vault.reconcile().unwrap();
+        assert_eq!(found.damaged, []);
+        self.note_torn();
+        let torn: BTreeSet<PackId> = found.torn.iter().map(|pack| pack.id).collect();
+        assert_eq!(torn, self.torn.packs);
+    }
+
+    /// Notes which objects lie torn now.
+    fn note_torn(&mut self) {
+        for key in self.mishaps.take_torn() {
+            let is_manifest = self.torn.note(&key, &self.blobs);
+            *(if is_manifest {
+                &mut self.torn_manifests
+            } else {
+                &mut self.torn_packs
+            }) += 1;
+        }
+        self.torn.forget_gone(&self.blobs);
     }
 
     fn random_copy(&mut self) -> Option<ManifestId> {
@@ -239,10 +282,17 @@ impl House {
     }
 
     fn begin(&mut self) {
-        let content = self.content();
+        // The task of a copy of which the manifest was torn goes on.
+        let torn = self
+            .torn
+            .copy()
+            .filter(|(id, _)| self.open.iter().all(|copy| copy.id != *id));
+        let (id, content) = match torn {
+            Some(torn) if !self.dice.one_in(3) => torn,
+            _ => (ManifestId::random(), self.content()),
+        };
         let parent = self.random_copy().filter(|_| !self.dice.one_in(3));
         let parent = parent.and_then(|id| self.domain.open_manifest(id).ok());
-        let id = ManifestId::random();
         // Sometimes the database has given the copy up.
         if !self.dice.one_in(4) {
             self.rows.add(id);
@@ -251,6 +301,7 @@ impl House {
             Ok(session) => self.open.push(OpenCopy { id, session, content }),
             Err(_) => self.rows.remove(id),
         }
+        self.note_torn();
     }
 
     fn finish(&mut self) {
@@ -262,10 +313,13 @@ impl House {
         let done = fill(&copy.session, &copy.content).and_then(|()| copy.session.commit(b"").map(drop));
         self.rows.remove(copy.id);
         // Whether it was committed, only the store knows when it failed.
+        self.torn.contents.insert(copy.id, copy.content.clone());
+        self.note_torn();
         let name = format!("/{}", copy.id);
         let is_there = self.blobs.keys().iter().any(|key| key.as_str().ends_with(&name));
-        assert!(is_there || done.is_err());
-        if is_there {
+        let is_torn = self.torn.manifests.contains(&copy.id);
+        assert!(is_there && !is_torn || done.is_err());
+        if is_there && !is_torn {
             self.committed.insert(copy.id, copy.content);
         }
     }
@@ -279,6 +333,13 @@ impl House {
     }
 
     fn delete_one(&mut self) {
+        // Or somebody gives up on a copy of which the manifest was torn.
+        if let Some((id, _)) = self.torn.copy()
+            && self.dice.one_in(6)
+        {
+            let _may_fail = self.domain.delete_manifest(id);
+            return self.note_torn();
+        }
         let Some(id) = self.random_copy() else { return };
         let _may_fail = self.domain.delete_manifest(id);
         let name = format!("/{id}");
@@ -288,12 +349,13 @@ impl House {
     }
 
     /// Collects, while copies begin and end and are deleted in between.
-    pub(crate) fn collect(&mut self) -> Result<Collection, VaultError> {
+    fn collect(&mut self) -> Result<Collection, VaultError> {
         let options = CollectOptions {
             dry_run: self.dice.one_in(8),
             live_share: 0.7,
         };
         let (vault, rows) = (self.vault.clone(), self.rows.clone());
+        let (torn_before, tears) = (self.torn.manifests.clone(), self.torn_manifests);
         let house = RefCell::new(self);
         let patience = &mut |_| {
             let mut house = house.borrow_mut();
@@ -311,11 +373,34 @@ impl House {
             }
             house.dice.one_in(200)
         };
-        let done = vault.collect(&rows, &options, patience, &stop)?;
+        let done = vault.collect(&rows, &options, patience, &stop);
+        let house = house.into_inner();
+        house.note_torn();
+        let done = done?;
+        // What lay torn all the while: nobody knew what was in use.
+        if house.torn_manifests == tears && torn_before.intersection(&house.torn.manifests).next().is_some() {
+            let is_refused = done.end == CollectionEnd::Refused && !done.unreadable.is_empty();
+            assert!(is_refused || done.end == CollectionEnd::Stopped, "{done:?}");
+            assert_eq!(done.condemned, 0);
+            house.refused += u64::from(is_refused);
+        }
         if !options.dry_run {
-            house.borrow_mut().collected += done.deleted;
+            house.collected += done.deleted;
         }
         Ok(done)
+    }
+
+    /// Collects while nothing else happens.
+    pub(crate) fn collect_undisturbed(&mut self) -> Result<Collection, VaultError> {
+        let options = CollectOptions {
+            dry_run: false,
+            live_share: 0.7,
+        };
+        let done = self
+            .vault
+            .collect(&self.rows, &options, &mut |_| ControlFlow::Break(()), &|| false);
+        self.note_torn();
+        done
     }
 
     fn meanwhile(&mut self) {
@@ -334,7 +419,29 @@ impl House {
             assert!(read(&copy).unwrap() == *content, "copy {id}");
         }
         let usage = self.domain.usage(&|| false).unwrap();
+        let unreadable: BTreeSet<&str> = usage.unreadable.iter().map(|it| it.object.as_str()).collect();
+        let torn = self.torn.manifest_keys();
+        assert_eq!(unreadable, torn.iter().map(BlobKey::as_str).collect());
         recount::check(&self.blobs, &self.catalog, &self.committed, &usage);
+    }
+
+    /// A verification finds what is torn, no other damage, and that no committed copy has lost anything.
+    pub(crate) fn verify(&self) {
+        let options = VerifyOptions {
+            threads: NonZero::<usize>::MIN,
+            ..VerifyOptions::default()
+        };
+        let found = verify_vault(Arc::new(self.blobs.clone()), &master(), &options, &|_| {}).unwrap();
+        let damaged: BTreeSet<&str> = found.damage.iter().map(|damage| damage.object.as_str()).collect();
+        let torn = self.torn.keys();
+        assert_eq!(damaged, torn.iter().map(BlobKey::as_str).collect());
+        let lost: BTreeSet<ManifestId> = found
+            .damage
+            .iter()
+            .flat_map(|damage| &damage.lost)
+            .map(|loss| loss.copy)
+            .collect();
+        assert_eq!(lost, self.torn.manifests);
     }
 
     /// What is left when nothing happens any more: no pack without use, and no object that the catalog does not know.
@@ -342,6 +449,7 @@ impl House {
         self.open.clear();
         let mut dice = Dice::new(1);
         self.restart(&mut dice);
+        self.end_torn_copies();
         let running = Rows::default();
         let collect = || {
             let options = CollectOptions::default();
@@ -351,7 +459,10 @@ impl House {
         let done = collect();
         assert_eq!(done.end, CollectionEnd::Done, "{done:?}");
         assert_eq!((collect().condemned, collect().deleted), (0, 0));
+        self.note_torn();
+        assert!(self.torn.keys().is_empty());
         self.check();
+        self.verify();
         let packs = self.catalog.list(None, 10_000).unwrap();
         assert!(packs.iter().all(|pack| pack.standing == PackStanding::Kept));
         let stored = self
@@ -365,6 +476,27 @@ impl House {
         // It takes its time.
         if self.dice.one_in(10) {
             assert_eq!(self.packs_of_nothing(), []);
+        }
+    }
+
+    /// Nothing is collected while manifests are torn; their copies are made again or given up.
+    fn end_torn_copies(&mut self) {
+        if let Some((id, content)) = self.torn.copy() {
+            self.verify();
+            let options = CollectOptions::default();
+            let impatient = &mut |_| ControlFlow::Break(());
+            let refused = self.vault.collect(&Rows::default(), &options, impatient, &|| false);
+            let refused = refused.unwrap();
+            assert_eq!((refused.end, refused.condemned), (CollectionEnd::Refused, 0));
+            let session = self.domain.begin_copy(id, CHUNKS * CHUNK as u64, None).unwrap();
+            fill(&session, &content).unwrap();
+            session.commit(b"").unwrap();
+            self.committed.insert(id, content);
+        }
+        self.note_torn();
+        while let Some((id, _)) = self.torn.copy() {
+            self.domain.delete_manifest(id).unwrap();
+            self.note_torn();
         }
     }
 
@@ -417,6 +549,10 @@ impl House {
     }
 }
 
+fn master() -> MasterKey {
+    MasterKey::from_hex(&"7a".repeat(32)).unwrap()
+}
+
 /// Small packs: some four records each.
 fn open(mishaps: &Mishaps, blobs: &MemoryBlobs, index: &MemoryIndex, catalog: &MemoryCatalog) -> Vault {
     let options = VaultOptions {
@@ -426,7 +562,7 @@ fn open(mishaps: &Mishaps, blobs: &MemoryBlobs, index: &MemoryIndex, catalog: &M
     };
     Vault::open(
         Arc::new(mishaps.prone(blobs.clone())),
-        &MasterKey::from_hex(&"7a".repeat(32)).unwrap(),
+        &master(),
         Arc::new(mishaps.prone(index.clone())),
         Arc::new(mishaps.prone(catalog.clone())),
         options,

@@ -6,13 +6,6 @@ use snapshot_vault::testing::{Fault, FaultyBlobs, MemoryBlobs, MemoryCatalog, Me
 use snapshot_vault::{BlobStore, DomainId, LocalBlobs, ManifestId, RedbIndex, StoredCopy, Vault, VaultError};
 use std::sync::Arc;
 
-const FAULTS: [Fault; 4] = [
-    Fault::FailBefore,
-    Fault::FailAfter,
-    Fault::CrashBefore,
-    Fault::CrashAfter,
-];
-
 struct Machine {
     blobs: FaultyBlobs,
     catalog: MemoryCatalog,
@@ -60,18 +53,19 @@ fn a_copy_that_fails_at_any_operation_is_absent_or_whole_and_can_be_made_again()
     let mut new = old.clone();
     new[10 * CHUNK..].copy_from_slice(&noise(2, 30 * CHUNK));
     // How many operations the copy takes when nothing goes wrong.
-    let operations = {
+    let (operations, names_given) = {
         let machine = Machine::new();
         let vault = machine.start().unwrap();
         let old_id = ManifestId::random();
         machine.copy(&vault, old_id, &old, None).unwrap();
-        let before = machine.blobs.operations();
+        let counts = || (machine.blobs.operations(), machine.blobs.names_given());
+        let before = counts();
         machine.copy(&vault, ManifestId::random(), &new, Some(old_id)).unwrap();
-        machine.blobs.operations() - before
+        (counts().0 - before.0, counts().1 - before.1)
     };
-    assert!(operations > 20, "{operations}");
+    assert!(operations > 20 && names_given > 1, "{operations}, {names_given}");
 
-    for (nth, fault) in (0..operations).flat_map(|nth| FAULTS.map(|fault| (nth, fault))) {
+    for (nth, fault) in Fault::everywhere(operations, names_given) {
         let machine = Machine::new();
         let (old_id, new_id) = (ManifestId::random(), ManifestId::random());
         let vault = machine.start().unwrap();
@@ -88,7 +82,9 @@ fn a_copy_that_fails_at_any_operation_is_absent_or_whole_and_can_be_made_again()
         );
         match machine.open(&vault, new_id) {
             Ok(copy) => assert!(read_all(&copy).unwrap() == new, "operation {nth}, {fault:?}"),
-            Err(VaultError::ManifestNotFound(_)) => machine.copy(&vault, new_id, &new, Some(old_id)).unwrap(),
+            Err(VaultError::ManifestNotFound(_) | VaultError::Damaged { .. }) => {
+                machine.copy(&vault, new_id, &new, Some(old_id)).unwrap();
+            }
             Err(error) => panic!("operation {nth}, {fault:?}: {error}"),
         }
         assert!(read_all(&machine.open(&vault, new_id).unwrap()).unwrap() == new);
@@ -97,7 +93,7 @@ fn a_copy_that_fails_at_any_operation_is_absent_or_whole_and_can_be_made_again()
 
 #[test]
 fn a_vault_whose_making_fails_at_any_operation_can_be_made_again() {
-    for (nth, fault) in (0..4).flat_map(|nth| FAULTS.map(|fault| (nth, fault))) {
+    for (nth, fault) in Fault::everywhere(4, 3) {
         let machine = Machine::new();
         machine.blobs.plan(nth, fault);
         let first = open(
