@@ -23,7 +23,8 @@ pub(super) fn run(
     let stored = match keys.open_manifest(manifest_of(snapshot)) {
         // An earlier attempt came as far as the manifest: the copy is whole, only the row does not tell yet.
         Ok(stored) => stored,
-        Err(VaultError::ManifestNotFound(_)) => {
+        // A damaged one was torn when an earlier attempt stored it. The copy is made again, which replaces it.
+        Err(VaultError::ManifestNotFound(_) | VaultError::Damaged { .. }) => {
             match copy(workshop, running, &keys, snapshot, volume, domain) {
                 // A worker that was given up on was quicker: its copy is as whole as this one.
                 Ok(()) | Err(MoveError::Vault(VaultError::ManifestExists(_))) => {}

@@ -150,8 +150,16 @@ impl Workshop {
     fn refuse(&self, running: &Running, error: MoveError) -> Result<Done, MoveError> {
         let reason = error.reason();
         match *running.task.work() {
-            Work::Capture { snapshot, .. } => {
+            Work::Capture { snapshot, domain, .. } => {
                 self.tasks.fail_capture(&running.task, snapshot, &reason)?;
+                // The row says that there will be no such copy: whatever lies under its name is of no use, and a torn
+                // manifest would keep collections from removing anything until the snapshot is deleted.
+                if let Err(error) = removal::delete_manifest(&self.vault, snapshot, domain) {
+                    log::warn!(
+                        "the manifest of a failed copy stays until its snapshot is deleted: {}",
+                        chain(&error)
+                    );
+                }
             }
             Work::Restore { volume, .. } => {
                 self.tasks.fail_restore(&running.task, volume, &reason)?;

@@ -18,6 +18,7 @@ use std::{
 
 use ports::{Fault, Plan};
 use snapshot_domain::{SnapshotId, SnapshotStateName, VolumeId, VolumeStateName};
+use snapshot_vault::testing::{Behind, Tear};
 use world::{World, eventually, request};
 
 const CHUNK: usize = 64 << 10;
@@ -301,4 +302,39 @@ fn a_database_that_takes_no_writes_is_waited_for_before_anything_is_stored_again
     let end = world.check_snapshot(snapshot, &content(1), "when writes are taken again");
     assert_eq!(end, SnapshotStateName::Available);
     assert!(runner.shut_down(Duration::from_mins(1)), "the runner stops");
+}
+
+/// The machine stopped while a manifest was being stored, and the store kept a part of it.
+fn a_torn_copy(world: &World) -> (VolumeId, SnapshotId) {
+    let volume = world.volume_of(&content(1));
+    let snapshot = world.begin_snapshot(volume);
+    world.run_but_for_the_row();
+    for key in world.manifests() {
+        world.blobs.tear(&key, Tear::new(u16::MAX / 2, Behind::Zeros));
+    }
+    (volume, snapshot)
+}
+
+#[test]
+fn a_copy_of_which_the_manifest_was_torn_is_made_again() {
+    let world = World::new();
+    let (_, snapshot) = a_torn_copy(&world);
+
+    world.run_to_the_end();
+
+    let state = world.check_snapshot(snapshot, &content(1), "the end");
+    assert_eq!(state, SnapshotStateName::Available);
+    world.check_rest(1, "the end");
+}
+
+#[test]
+fn a_copy_that_fails_leaves_no_torn_manifest_in_the_way_of_collections() {
+    let world = World::new();
+    let (volume, snapshot) = a_torn_copy(&world);
+    std::fs::remove_file(world.image_of(volume)).unwrap();
+
+    world.run_to_the_end();
+
+    assert_eq!(world.snapshot(snapshot).state().name(), SnapshotStateName::Error);
+    assert_eq!(world.manifests(), []);
 }

@@ -18,7 +18,7 @@ use snapshot_domain::{
 };
 use snapshot_mover::{Runner, RunnerOptions, VaultCatalog, VaultContent, VolumeFolder};
 use snapshot_vault::{
-    ChunkSize, MasterKey, Vault, VaultOptions, VerifyOptions,
+    BlobKey, ChunkSize, MasterKey, Vault, VaultOptions, VerifyOptions,
     testing::{MemoryBlobs, MemoryIndex},
     verify_vault,
 };
@@ -227,6 +227,13 @@ impl World {
             other @ VolumeState::Saving => panic!("{at}: {other:?}"),
         }
         volume.state().name()
+    }
+
+    /// The names of all manifests in the vault.
+    pub(crate) fn manifests(&self) -> Vec<BlobKey> {
+        let mut keys = self.blobs.keys();
+        keys.retain(|key| key.as_str().starts_with("manifests/"));
+        keys
     }
 
     fn read_snapshot(&self, id: SnapshotId) -> Vec<u8> {
