@@ -1,6 +1,6 @@
 //! What of the stored records is in use: by a walk over all manifests and the index pages that they need.
 //!
-//! Memory is in proportion to what is stored, and small: a bit per record (three for the usage of a domain) and some 100
+//! Memory is in proportion to what is stored, and small: a bit per record (three for the usage of a domain) and some 140
 //! bytes per pack, which is 3 to 6 MiB per TiB (the test in `vast.rs` measures it); beside it footers of some 250,000 records, and the manifest that is
 //! walked. A page that was seen is not read again, so that a copy that changed little costs little.
 
