@@ -170,7 +170,7 @@ impl Store {
     /// Runs queries in a transaction that is durable when this returns.
     pub(crate) fn write<T: Send + 'static>(
         &self,
-        queries: impl FnMut(&mut AnyConnection) -> Outcome<T> + Send + 'static,
+        queries: impl Fn(&mut AnyConnection) -> Outcome<T> + Send + 'static,
     ) -> Result<T> {
         self.try_write(queries).map_err(Error::from)
     }
@@ -180,7 +180,7 @@ impl Store {
     /// nobody but the caller.
     pub(crate) fn write_and_tell(
         &self,
-        queries: impl FnMut(&mut AnyConnection) -> Outcome<()> + Send + 'static,
+        queries: impl Fn(&mut AnyConnection) -> Outcome<()> + Send + 'static,
         tell: Tell<()>,
     ) -> Result<()> {
         match &self.0.writer {
@@ -193,7 +193,7 @@ impl Store {
     /// As [`write`](Self::write), for callers who look at the database's own errors.
     pub(crate) fn try_write<T: Send + 'static>(
         &self,
-        queries: impl FnMut(&mut AnyConnection) -> Outcome<T> + Send + 'static,
+        queries: impl Fn(&mut AnyConnection) -> Outcome<T> + Send + 'static,
     ) -> Result<T, Failure> {
         match &self.0.writer {
             Some(writer) => writer.write(queries),

@@ -82,7 +82,7 @@ struct Pending<T, W, R> {
 impl<T, W, R> Job for Pending<T, W, R>
 where
     T: Send,
-    W: FnMut(&mut AnyConnection) -> Outcome<T> + Send,
+    W: Fn(&mut AnyConnection) -> Outcome<T> + Send,
     R: FnOnce(Outcome<T>) + Send,
 {
     fn run(&mut self, connection: &mut AnyConnection) -> Verdict {
@@ -143,14 +143,14 @@ impl Writer {
     /// Runs queries in the next commit, and waits until it is on disk. Queries that fail are undone alone.
     pub(crate) fn write<T: Send + 'static>(
         &self,
-        work: impl FnMut(&mut AnyConnection) -> Outcome<T> + Send + 'static,
+        work: impl Fn(&mut AnyConnection) -> Outcome<T> + Send + 'static,
     ) -> Outcome<T> {
         self.queue(work)?.recv().map_err(|_| gone())?
     }
 
     fn queue<T: Send + 'static>(
         &self,
-        work: impl FnMut(&mut AnyConnection) -> Outcome<T> + Send + 'static,
+        work: impl Fn(&mut AnyConnection) -> Outcome<T> + Send + 'static,
     ) -> Outcome<Receiver<Outcome<T>>> {
         let (reply, answer) = sync_channel(1);
         self.hand_over(work, move |outcome| {
@@ -164,7 +164,7 @@ impl Writer {
     /// must return at once. Who is never told knows that the thread has ended.
     pub(crate) fn hand_over<T: Send + 'static>(
         &self,
-        work: impl FnMut(&mut AnyConnection) -> Outcome<T> + Send + 'static,
+        work: impl Fn(&mut AnyConnection) -> Outcome<T> + Send + 'static,
         tell: impl FnOnce(Outcome<T>) + Send + 'static,
     ) -> Outcome<()> {
         let job = Pending {

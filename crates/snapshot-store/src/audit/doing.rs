@@ -49,7 +49,7 @@ impl Store {
     pub(crate) fn write_about<T: Send + 'static>(
         &self,
         subject: &Subject,
-        queries: impl FnMut(&mut AnyConnection) -> Outcome<T> + Send + 'static,
+        queries: impl Fn(&mut AnyConnection) -> Outcome<T> + Send + 'static,
     ) -> Result<T> {
         let row = self.doing();
         let rows = row.map_or_else(Vec::new, |row| row.about(subject));
@@ -60,7 +60,7 @@ impl Store {
     pub(crate) fn write_about_and_tell(
         &self,
         subject: &Subject,
-        queries: impl FnMut(&mut AnyConnection) -> Outcome<()> + Send + 'static,
+        queries: impl Fn(&mut AnyConnection) -> Outcome<()> + Send + 'static,
         tell: Tell<()>,
     ) -> Result<()> {
         let row = self.doing();
@@ -76,7 +76,7 @@ impl Store {
     /// As [`write_about`](Self::write_about), where what is done says itself what it is about.
     pub(crate) fn write_as_told<T: Send + 'static>(
         &self,
-        queries: impl FnMut(&mut AnyConnection) -> Outcome<T> + Send + 'static,
+        queries: impl Fn(&mut AnyConnection) -> Outcome<T> + Send + 'static,
     ) -> Result<T> {
         self.write_noted(self.doing().into_iter().collect(), queries)
     }
@@ -95,7 +95,7 @@ impl Store {
     fn write_noted<T: Send + 'static>(
         &self,
         rows: Vec<AuditRow>,
-        queries: impl FnMut(&mut AnyConnection) -> Outcome<T> + Send + 'static,
+        queries: impl Fn(&mut AnyConnection) -> Outcome<T> + Send + 'static,
     ) -> Result<T> {
         if rows.is_empty() {
             return self.write(queries);
@@ -109,8 +109,8 @@ impl Store {
 /// The queries, and the entries that tell of them.
 fn noting<T>(
     rows: Vec<AuditRow>,
-    mut queries: impl FnMut(&mut AnyConnection) -> Outcome<T> + Send + 'static,
-) -> impl FnMut(&mut AnyConnection) -> Outcome<T> + Send + 'static {
+    queries: impl Fn(&mut AnyConnection) -> Outcome<T> + Send + 'static,
+) -> impl Fn(&mut AnyConnection) -> Outcome<T> + Send + 'static {
     move |connection| {
         let result = queries(connection)?;
         for row in &rows {

@@ -173,7 +173,7 @@ fn beginning(
     volume: &Volume,
     receipt: Option<&Receipt>,
     quota: Quota,
-) -> Result<impl FnMut(&mut AnyConnection) -> Outcome<()> + Send + use<>> {
+) -> Result<impl Fn(&mut AnyConnection) -> Outcome<()> + Send + use<>> {
     let receipt = receipt.map(ReceiptRow::from);
     let row = SnapshotRow::try_from(snapshot)?;
     let task = TaskRow::try_from(task)?;

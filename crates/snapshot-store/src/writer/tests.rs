@@ -173,7 +173,7 @@ fn a_refusal_is_what_the_write_was_refused_at_last_and_what_follows_has_savepoin
 }
 
 /// Writes a note, and counts how often it does.
-fn counted(tries: &Arc<AtomicU64>, number: usize) -> impl FnMut(&mut AnyConnection) -> Outcome<()> + Send + use<> {
+fn counted(tries: &Arc<AtomicU64>, number: usize) -> impl Fn(&mut AnyConnection) -> Outcome<()> + Send + use<> {
     let tries = tries.clone();
     move |connection| {
         tries.fetch_add(1, Ordering::Relaxed);
