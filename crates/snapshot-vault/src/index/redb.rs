@@ -32,7 +32,7 @@ use std::io;
 use std::ops::Bound;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Chunk id → number of the pack, offset, length: 32 bits each, little endian. A row whose pack has no number any more
 /// counts as absent, so that a pack is forgotten even when nobody knows any more what it held.
@@ -53,7 +53,9 @@ const UNSYNCED_PACKS: u32 = 16;
 /// The index in one local file. A file that can't be opened is thrown away and begun anew: the packs fill it again.
 pub struct RedbIndex {
     database: Database,
-    unsynced: AtomicU32,
+    /// How many changes were committed since the last one that was synced. Held by whoever writes, which one at a time does
+    /// anyway: so that it never tells fewer than there are.
+    unsynced: Mutex<u32>,
 }
 
 impl RedbIndex {
@@ -82,7 +84,7 @@ impl RedbIndex {
                 .map_err(Broken::of_open)?;
             let index = Self {
                 database,
-                unsynced: AtomicU32::new(0),
+                unsynced: Mutex::new(0),
             };
             // Makes the tables, so that readers find them, and proves that those of the file are the right ones.
             index
@@ -122,13 +124,17 @@ impl RedbIndex {
         &self,
         change: impl FnOnce(&WriteTransaction) -> Result<(), redb::Error>,
     ) -> Result<(), IndexError> {
-        let sync = self.unsynced.fetch_add(1, Ordering::Relaxed) + 1 >= UNSYNCED_PACKS;
+        let mut unsynced = self.unsynced();
+        let sync = *unsynced + 1 >= UNSYNCED_PACKS;
         let durability = if sync { Durability::Immediate } else { Durability::None };
         self.write(durability, change)?;
-        if sync {
-            self.unsynced.store(0, Ordering::Relaxed);
-        }
+        *unsynced = if sync { 0 } else { *unsynced + 1 };
         Ok(())
+    }
+
+    fn unsynced(&self) -> MutexGuard<'_, u32> {
+        // Where a write panicked, it tells of all those before it.
+        self.unsynced.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -225,10 +231,12 @@ impl ChunkIndex for RedbIndex {
     }
 
     fn flush(&self) -> Result<(), IndexError> {
-        if self.unsynced.swap(0, Ordering::Relaxed) == 0 {
-            return Ok(());
+        let mut unsynced = self.unsynced();
+        if *unsynced > 0 {
+            self.write(Durability::Immediate, |_| Ok(()))?;
+            *unsynced = 0;
         }
-        self.write(Durability::Immediate, |_| Ok(()))
+        Ok(())
     }
 }
 
@@ -323,6 +331,10 @@ fn unavailable(error: impl Into<redb::Error>) -> IndexError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use redb::StorageBackend;
+    use redb::backends::InMemoryBackend;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering};
 
     fn entries(first: u8, count: usize) -> Vec<IndexEntry> {
         let id = |i: usize| ChunkId(*blake3::hash(&[&[first][..], &i.to_le_bytes()].concat()).as_bytes());
@@ -349,6 +361,76 @@ mod tests {
 
         assert_eq!(index.packs(None, 10).unwrap(), [pack]);
         assert!(entries.iter().all(|entry| index.contains(&entry.id).unwrap()));
+    }
+
+    /// A file in memory that can't be synced any more from some moment on.
+    #[derive(Debug, Default)]
+    struct BadDisk {
+        memory: InMemoryBackend,
+        is_broken: Arc<AtomicBool>,
+    }
+
+    impl StorageBackend for BadDisk {
+        fn len(&self) -> Result<u64, io::Error> {
+            self.memory.len()
+        }
+
+        fn read(&self, offset: u64, out: &mut [u8]) -> Result<(), io::Error> {
+            self.memory.read(offset, out)
+        }
+
+        fn set_len(&self, len: u64) -> Result<(), io::Error> {
+            self.memory.set_len(len)
+        }
+
+        fn sync_data(&self) -> Result<(), io::Error> {
+            if self.is_broken.load(Ordering::Relaxed) {
+                return Err(io::Error::other("a bad disk"));
+            }
+            self.memory.sync_data()
+        }
+
+        fn write(&self, offset: u64, data: &[u8]) -> Result<(), io::Error> {
+            self.memory.write(offset, data)
+        }
+    }
+
+    #[test]
+    fn a_flush_after_one_that_failed_does_not_say_that_all_is_synced() {
+        let disk = BadDisk::default();
+        let is_broken = Arc::clone(&disk.is_broken);
+        let index = RedbIndex {
+            database: Builder::new().create_with_backend(disk).unwrap(),
+            unsynced: Mutex::new(0),
+        };
+        index.add_pack(PackId::random(), &entries(1, 10)).unwrap();
+        is_broken.store(true, Ordering::Relaxed);
+
+        assert!(index.flush().is_err());
+        assert!(index.flush().is_err());
+    }
+
+    #[test]
+    fn what_is_committed_is_counted_until_it_is_synced() {
+        let folder = tempfile::tempdir().unwrap();
+        let index = RedbIndex::open(&folder.path().join("index")).unwrap();
+        let counted = || *index.unsynced();
+        let (pack, others) = (PackId::random(), UNSYNCED_PACKS - 1);
+
+        let refused = index.write_some_synced(|_| Err(StorageError::Corrupted(String::new()).into()));
+        assert!(refused.is_err());
+        assert_eq!(counted(), 0);
+        index.add_pack(pack, &entries(1, 10)).unwrap();
+        index.remove_pack(pack, &[]).unwrap();
+        assert_eq!(counted(), 2);
+        index.flush().unwrap();
+        assert_eq!(counted(), 0);
+        for n in 0..others {
+            assert_eq!(counted(), n);
+            index.add_pack(PackId::random(), &entries(1, 1)).unwrap();
+        }
+        index.add_pack(PackId::random(), &entries(1, 1)).unwrap();
+        assert_eq!(counted(), 0);
     }
 
     #[test]
