@@ -1,17 +1,17 @@
 //! Reading no faster than is allowed, and stopping when it is time.
 
+use super::pace::Limit;
 use crate::error::VaultError;
 use std::num::NonZero;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// So long nobody looks whether it is time to stop.
 const LOOK: Duration = Duration::from_millis(50);
 
 /// Counts what is read, and holds up who reads too fast.
 pub(super) struct Throttle<'a> {
-    begin: Instant,
-    bytes_per_second: Option<NonZero<u64>>,
+    limit: Option<Limit>,
     done: AtomicU64,
     stop: &'a (dyn Fn() -> bool + Sync),
 }
@@ -19,8 +19,7 @@ pub(super) struct Throttle<'a> {
 impl<'a> Throttle<'a> {
     pub(super) fn new(bytes_per_second: Option<NonZero<u64>>, stop: &'a (dyn Fn() -> bool + Sync)) -> Self {
         Self {
-            begin: Instant::now(),
-            bytes_per_second,
+            limit: bytes_per_second.map(Limit::new),
             done: AtomicU64::new(0),
             stop,
         }
@@ -41,14 +40,14 @@ impl<'a> Throttle<'a> {
 
     /// Notes that `bytes` were read, and returns when more may be.
     pub(super) fn advance(&self, bytes: u64) -> Result<(), VaultError> {
-        let done = self.done.fetch_add(bytes, Ordering::Relaxed) + bytes;
-        let Some(limit) = self.bytes_per_second else {
+        self.done.fetch_add(bytes, Ordering::Relaxed);
+        let Some(limit) = &self.limit else {
             return self.go_on();
         };
-        let due = super::pace::due(done, limit);
+        let due = limit.note(bytes);
         loop {
             self.go_on()?;
-            let left = due.saturating_sub(self.begin.elapsed());
+            let left = limit.left(due);
             if left.is_zero() {
                 return Ok(());
             }
