@@ -219,8 +219,10 @@ impl Folder {
             let mut names = Vec::new();
             for entry in fs::read_dir(&path)? {
                 let entry = entry?;
-                // Names that are not UTF-8 and the folder of unfinished files are no objects' names.
-                let Some(mut name) = entry.file_name().into_string().ok().filter(|name| name != TEMPORARY) else {
+                // What else lies here, as the folder of unfinished files and the `lost+found` of a disk, which only root may
+                // look into, is passed over.
+                let name = entry.file_name().into_string().ok();
+                let Some(mut name) = name.filter(|name| BlobKey::parse(name).is_ok()) else {
                     continue;
                 };
                 if entry.file_type()?.is_dir() {
@@ -404,6 +406,19 @@ mod tests {
         assert_eq!(reading.size(&key("packs/x")).unwrap(), 5);
         assert_eq!(reading.size(&key("keys/a")).unwrap(), 1);
         assert!(LocalBlobs::open_read_only(&folder.path().join("gone")).is_err());
+    }
+
+    #[test]
+    fn what_can_be_no_object_is_not_looked_into() {
+        let folder = tempfile::tempdir().unwrap();
+        let blobs = LocalBlobs::open(folder.path()).unwrap();
+        blobs.put(&key("packs/x"), b"x").unwrap();
+        for other in ["lost+found", "Packs", "a b"] {
+            fs::create_dir(folder.path().join(other)).unwrap();
+            fs::write(folder.path().join(other).join("x"), b"x").unwrap();
+        }
+
+        assert_eq!(blobs.0.entries("").unwrap(), ["packs/"]);
     }
 
     #[test]
