@@ -4,13 +4,13 @@ use crate::blob::{BlobEntry, BlobError};
 use crate::copy::CopySession;
 use crate::error::VaultError;
 use crate::format::Flaw;
-use crate::format::manifest::{MAX_CONTENT_BYTES, Manifest};
+use crate::format::manifest::{self, MAX_CONTENT_BYTES, Manifest};
 use crate::format::names;
 use crate::geometry::Geometry;
 use crate::id::{DomainId, ManifestId};
 use crate::key::DomainKeys;
 use crate::read::StoredCopy;
-use crate::vault::{VaultCore, read_whole};
+use crate::vault::VaultCore;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
@@ -73,7 +73,7 @@ impl Domain {
     /// store.
     pub fn open_manifest(&self, id: ManifestId) -> Result<StoredCopy, VaultError> {
         let name = names::manifest(self.id(), id);
-        let bytes = match read_whole(&*self.vault.blobs, &name) {
+        let bytes = match self.vault.read_manifest(&name) {
             Err(VaultError::Blob(BlobError::NotFound { .. })) => return Err(VaultError::ManifestNotFound(id)),
             bytes => bytes?,
         };

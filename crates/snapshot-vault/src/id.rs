@@ -87,6 +87,8 @@ impl ChunkSize {
     /// The largest chunk size, 4 MiB.
     pub const MAX_BYTES: u32 = 4 << 20;
 
+    pub(crate) const MIN: Self = Self(Self::MIN_BYTES);
+
     /// The chunk size of `bytes` bytes.
     ///
     /// # Errors

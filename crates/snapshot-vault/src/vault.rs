@@ -47,7 +47,7 @@ const MAX_PACK_SIZE_BYTES: u64 = 1 << 30;
 /// How many damaged chunks are remembered, so that they take some mebibytes at most.
 const MAX_MET: usize = 1 << 16;
 /// Objects of fixed size are far smaller; a larger one is damaged, and is not read into memory.
-const MAX_FIXED_OBJECT_BYTES: u64 = 4096;
+pub(crate) const MAX_FIXED_OBJECT_BYTES: u64 = 4096;
 
 /// The store of all copies. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -300,6 +300,16 @@ impl VaultCore {
         self.torn.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The bytes of a manifest, if they are no more than one can have.
+    pub(crate) fn read_manifest(&self, name: &BlobKey) -> Result<Vec<u8>, VaultError> {
+        let size = self.blobs.size(name)?;
+        let size = Some(size).filter(|size| *size <= manifest::max_bytes(self.config.chunk_size));
+        let size = size.and_then(|size| usize::try_from(size).ok());
+        let mut bytes = vec![0; size.ok_or_else(|| Flaw::Bytes("it is far too long").losing_all(name))?];
+        self.blobs.read(name, 0, &mut bytes)?;
+        Ok(bytes)
+    }
+
     /// Makes way for a manifest, if what lies under its name is one that was torn when it was stored. Whether nothing is in
     /// the way.
     ///
@@ -307,7 +317,7 @@ impl VaultCore {
     pub(crate) fn clear_torn_manifest(&self, domain: DomainId, id: ManifestId) -> Result<bool, VaultError> {
         let name = names::manifest(domain, id);
         let _clearing = self.clearing.lock().unwrap_or_else(PoisonError::into_inner);
-        let bytes = match read_whole(&*self.blobs, &name) {
+        let bytes = match self.read_manifest(&name) {
             Ok(bytes) => bytes,
             Err(VaultError::Blob(BlobError::NotFound { .. })) => return Ok(true),
             Err(error) => return Err(error),
@@ -370,14 +380,6 @@ pub(crate) fn list_copies(blobs: &dyn BlobStore) -> Result<Vec<(DomainId, Manife
 
 fn key_is_gone(id: DomainId) -> VaultError {
     Flaw::Bytes("the domain's key is gone, and its copies are still there").losing_all(&names::domain_key(id))
-}
-
-/// An object of any size.
-pub(crate) fn read_whole(blobs: &dyn BlobStore, name: &BlobKey) -> Result<Vec<u8>, VaultError> {
-    let size = blobs.size(name)?;
-    let mut bytes = vec![0; usize::try_from(size).map_err(|_| Flaw::Bytes("it is far too long").losing_all(name))?];
-    blobs.read(name, 0, &mut bytes)?;
-    Ok(bytes)
 }
 
 fn read_config(blobs: &dyn BlobStore, master: &MasterKey) -> Result<Option<Config>, VaultError> {

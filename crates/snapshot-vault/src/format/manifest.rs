@@ -6,7 +6,7 @@ use super::page_map::PageMap;
 use crate::error::VaultError;
 use crate::geometry::Geometry;
 use crate::id::{ChunkSize, DomainId, ManifestId};
-use crate::seal::{NONCE_BYTES, SealKey, TAG_BYTES, random_bytes};
+use crate::seal::{CHECKSUM_BYTES, NONCE_BYTES, SealKey, TAG_BYTES, random_bytes};
 
 const MAGIC: [u8; 8] = *b"SNVLT-MA";
 /// Where the sealed body begins; all before is associated data.
@@ -18,6 +18,17 @@ const FIXED_BODY_BYTES: usize = 64;
 pub(crate) const MAX_CONTENT_BYTES: u64 = 1 << 50;
 /// The largest metadata of a copy, in bytes.
 pub(crate) const MAX_METADATA_BYTES: usize = 1 << 20;
+
+/// The longest manifest that there can be in a vault of this chunk size, in bytes: whoever reads one takes no more memory.
+pub(crate) const fn max_bytes(chunk_size: ChunkSize) -> u64 {
+    let pages = Geometry {
+        size_bytes: MAX_CONTENT_BYTES,
+        chunk_size,
+    }
+    .page_count();
+    let fixed = HEADER_BYTES + FIXED_BODY_BYTES + MAX_METADATA_BYTES + TAG_BYTES + CHECKSUM_BYTES;
+    fixed as u64 + super::page_map::max_bytes(pages)
+}
 
 /// What one copy consists of.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -148,6 +159,7 @@ mod tests {
 
             let bytes = manifest.encode(domain, id, &key).unwrap();
 
+            prop_assert!(bytes.len() as u64 <= max_bytes(manifest.geometry.chunk_size));
             prop_assert_eq!(Manifest::decode(&bytes, domain, id, &key), Ok(manifest));
         }
 
@@ -176,6 +188,26 @@ mod tests {
                 "length {len}"
             );
         }
+    }
+
+    #[test]
+    fn the_longest_manifest_is_as_long_as_one_can_be() {
+        let chunk_size = ChunkSize::new(ChunkSize::MAX_BYTES).unwrap();
+        let geometry = Geometry {
+            size_bytes: MAX_CONTENT_BYTES,
+            chunk_size,
+        };
+        let all = (0..geometry.page_count()).map(|page| (page, ChunkHash([9; 32])));
+        let manifest = Manifest {
+            geometry,
+            pages: PageMap::new(&all.collect(), geometry.page_count()),
+            ..a_manifest(1, vec![1; MAX_METADATA_BYTES])
+        };
+
+        let body = manifest.encode_body().unwrap();
+
+        let around = HEADER_BYTES + TAG_BYTES + CHECKSUM_BYTES;
+        assert_eq!((body.len() + around) as u64, max_bytes(chunk_size));
     }
 
     #[test]

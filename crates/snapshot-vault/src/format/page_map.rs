@@ -23,6 +23,15 @@ struct Run {
     first_hash: usize,
 }
 
+/// The longest map of a content of `page_count` pages, in bytes: it has data everywhere. A page that is all zero may begin
+/// a run, which takes less than a hash.
+pub(crate) const fn max_bytes(page_count: u64) -> u64 {
+    (NUMBER_BYTES + RUN_BYTES) as u64 + page_count * size_of::<ChunkHash>() as u64
+}
+
+const NUMBER_BYTES: usize = size_of::<u64>();
+const RUN_BYTES: usize = 2 * size_of::<u64>();
+
 impl PageMap {
     /// A content of `page_count` pages, of which all but `pages` are zero.
     pub(crate) fn new(pages: &BTreeMap<u64, ChunkHash>, page_count: u64) -> Self {
@@ -90,7 +99,7 @@ impl PageMap {
     pub(crate) fn decode(fields: &mut Fields<'_>, page_count: u64) -> Result<Self, Flaw> {
         const NONSENSE: Flaw = Flaw::Bytes("its runs of pages are nonsense");
         let runs = usize::try_from(fields.u64()?).map_err(|_| NONSENSE)?;
-        let mut runs = Fields::new(fields.bytes(runs.checked_mul(16).ok_or(NONSENSE)?)?);
+        let mut runs = Fields::new(fields.bytes(runs.checked_mul(RUN_BYTES).ok_or(NONSENSE)?)?);
         let mut map = Self {
             runs: Vec::new(),
             hashes: Vec::new(),
@@ -150,6 +159,7 @@ mod tests {
             let read = decode(&bytes, 60).unwrap();
 
             prop_assert_eq!(&read, &map);
+            prop_assert!(bytes.len() as u64 <= max_bytes(60));
             for page in 0..61 {
                 prop_assert_eq!(read.get(page), pages.get(&page).copied());
             }

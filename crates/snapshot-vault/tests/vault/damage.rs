@@ -1,10 +1,11 @@
 //! Damage is found, told exactly, and touches nothing else.
 
-use crate::support::{CHUNK, PAGE, TestVault, copy, copy_with, noise, open, options, read_all};
+use crate::support::{CHUNK, PAGE, TestVault, copy, copy_with, master, noise, open, options, read_all};
 use proptest::prelude::*;
 use snapshot_vault::testing::{MemoryBlobs, MemoryCatalog, MemoryIndex};
 use snapshot_vault::{
-    BlobKey, ChunkIndex, ManifestId, MasterKey, PackCatalog, ReadBuffers, StoredCopy, Vault, VaultError,
+    BlobKey, ChunkIndex, ChunkSize, DomainId, ManifestId, MasterKey, PackCatalog, ReadBuffers, StoredCopy, Vault,
+    VaultError, VaultOptions,
 };
 use std::ops::Range;
 use std::sync::Arc;
@@ -159,6 +160,34 @@ fn a_store_that_lost_its_description_is_not_taken_for_a_new_one() {
     let error = open(Arc::new(test.blobs.clone()), &test.index, &test.catalog).unwrap_err();
 
     assert!(matches!(error, VaultError::NotAVault));
+}
+
+#[test]
+fn a_manifest_that_is_longer_than_one_can_be_is_not_read() {
+    let blobs = MemoryBlobs::default();
+    // The larger the chunks are, the shorter is the longest manifest.
+    let options = VaultOptions {
+        chunk_size: ChunkSize::new(ChunkSize::MAX_BYTES).unwrap(),
+        ..options()
+    };
+    let vault = Vault::open(
+        Arc::new(blobs.clone()),
+        &master(),
+        Arc::new(MemoryIndex::default()),
+        Arc::new(MemoryCatalog::default()),
+        options,
+    );
+    let domain = vault.unwrap().domain(DomainId::random()).unwrap();
+    let id = ManifestId::random();
+    let name = BlobKey::parse(&format!("manifests/{}/{id}", domain.id())).unwrap();
+    blobs.overwrite(&name, vec![0; 40 << 20]);
+
+    let opened = domain.open_manifest(id);
+
+    let Err(VaultError::Damaged { object, reason, .. }) = opened else {
+        panic!("{opened:?}");
+    };
+    assert_eq!((object.as_str(), reason), (name.as_str(), "it is far too long"));
 }
 
 #[test]
