@@ -4,6 +4,7 @@ use super::Check;
 use super::held::{Held, Part};
 use super::objects::Domains;
 use super::packs::StoredPack;
+use super::report::UNREADABLE;
 use crate::codec::Expected;
 use crate::error::VaultError;
 use crate::format::names;
@@ -13,7 +14,7 @@ use crate::format::record::Kind;
 use crate::found::FoundChunks;
 use crate::hash::ChunkId;
 use crate::id::{DomainId, ManifestId};
-use crate::read::{ReadBuffers, StoredCopy};
+use crate::read::{Lost, ReadBuffers, StoredCopy};
 use crate::{PAGE_CHUNKS, index::Location};
 use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
@@ -24,8 +25,16 @@ const PAGE_BYTES: usize = 2 * size_of::<(ChunkId, Option<Location>)>();
 pub(super) const NO_DIGEST: &str = "the digest of its chunks is not the one that it tells";
 pub(super) const NO_CHUNKS: &str = "no pack holds some of what it needs";
 
-/// What a copy has lost: the ids that no pack holds, and the bytes of the content that they stand for.
-type Missing = Vec<(ChunkId, Range<u64>)>;
+/// What a copy has lost.
+type Missing = Vec<(Cause, Range<u64>)>;
+
+/// Why bytes of a copy's content are lost.
+enum Cause {
+    /// No pack holds the chunk or page, or only one that is damaged there.
+    NotHeld(ChunkId),
+    /// An index page is in an object that does not give it back now, though it did before.
+    Unread(String, &'static str),
+}
 
 impl Check<'_> {
     /// Compares what the copies need with what is whole in the packs, which have been checked.
@@ -106,12 +115,15 @@ impl Check<'_> {
                         missing_chunks(copy, page, &entries, part, held)
                     }
                     Err(error) => {
-                        super::objects::damage(error)?;
-                        let id = Expected::page(copy.keys(), hash).id;
-                        part.is_first()
-                            .then(|| (id, copy.page_span(page)))
-                            .into_iter()
-                            .collect()
+                        let lost = Lost::by(error, copy.page_span(page))?;
+                        let cause = if lost.reason == UNREADABLE {
+                            // Perhaps only with this part, so that it has to be told with each.
+                            Some(Cause::Unread(lost.object, lost.reason))
+                        } else {
+                            let id = Expected::page(copy.keys(), hash).id;
+                            part.is_first().then_some(Cause::NotHeld(id))
+                        };
+                        cause.map(|cause| (cause, lost.range)).into_iter().collect()
                     }
                 };
                 missing.lock().unwrap_or_else(PoisonError::into_inner).extend(lost);
@@ -143,10 +155,19 @@ impl Check<'_> {
         }
         missing.sort_unstable_by_key(|(_, range)| range.start);
         let mut findings = self.findings();
-        for (chunk, range) in missing {
-            let damage = match findings.cause(&chunk) {
-                Some(damage) => damage,
-                None => findings.object(names::manifest(domain, id).as_str(), NO_CHUNKS),
+        for (cause, range) in missing {
+            let damage = match cause {
+                Cause::NotHeld(chunk) => match findings.cause(&chunk) {
+                    Some(damage) => damage,
+                    None => findings.object(names::manifest(domain, id).as_str(), NO_CHUNKS),
+                },
+                Cause::Unread(object, reason) => {
+                    let damage = findings.object(&object, reason);
+                    if findings.is_told(damage, domain, id, &range) {
+                        continue;
+                    }
+                    damage
+                }
             };
             findings.lost(damage, domain, id, range);
         }
@@ -166,5 +187,6 @@ fn missing_chunks(copy: &StoredCopy, page: u64, entries: &Page, part: Part, held
         Some((id, copy.geometry().chunk_span(page * PAGE_CHUNKS + n as u64)))
     });
     ids.filter(|(id, span)| part.covers(id) && !held.holds(id, span.end - span.start))
+        .map(|(id, span)| (Cause::NotHeld(id), span))
         .collect()
 }

@@ -8,7 +8,7 @@ use crate::format::{Flaw, config, domain_key, manifest, names};
 use crate::id::{ChunkSize, DomainId, ManifestId};
 use crate::key::DomainKeys;
 use crate::read::{Lost, StoredCopy};
-use crate::vault::Vault;
+use crate::vault::{MAX_FIXED_OBJECT_BYTES, Vault};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 
@@ -29,13 +29,13 @@ impl Domains {
 impl Check<'_> {
     /// Checks the objects beside the packs without any key.
     pub(super) fn stored_objects(&self, manifests: &[(DomainId, ManifestId)]) -> Result<(), VaultError> {
-        match self.object(&names::config())? {
+        match self.object(&names::config(), MAX_FIXED_OBJECT_BYTES)? {
             Some(bytes) => self.note(&names::config(), config::check_stored(&bytes)),
             None => return Err(VaultError::NotAVault),
         }
         for domain in self.list_keys(manifests)? {
             let name = names::domain_key(domain);
-            if let Some(bytes) = self.object(&name)? {
+            if let Some(bytes) = self.object(&name, MAX_FIXED_OBJECT_BYTES)? {
                 self.note(&name, domain_key::check_stored(&bytes, domain));
             } else if manifests.iter().any(|(owner, _)| *owner == domain) {
                 self.note(&name, Err(Flaw::Bytes("it is gone, and its copies are still there")));
@@ -43,7 +43,7 @@ impl Check<'_> {
         }
         for (domain, id) in manifests {
             let name = names::manifest(*domain, *id);
-            if let Some(bytes) = self.object(&name)? {
+            if let Some(bytes) = self.object(&name, manifest::max_bytes(ChunkSize::MIN))? {
                 self.note(&name, manifest::check_stored(&bytes, *domain, *id));
                 self.findings().checked.copies += 1;
             }
@@ -115,11 +115,12 @@ impl Check<'_> {
         Ok(domains)
     }
 
-    /// An object's bytes; `None` when it is not there. What the disk does not give back is noted, and is nothing.
-    fn object(&self, name: &BlobKey) -> Result<Option<Vec<u8>>, VaultError> {
+    /// An object's bytes, of which there are `most_bytes` at most; `None` when it is not there. What the disk does not give back is noted, and is nothing.
+    fn object(&self, name: &BlobKey, most_bytes: u64) -> Result<Option<Vec<u8>>, VaultError> {
         let read = || {
-            let size = usize::try_from(self.blobs.size(name)?).unwrap_or(usize::MAX);
-            let mut bytes = vec![0; size];
+            // What is longer is cut off there, and its checks then say that it is not whole.
+            let size = self.blobs.size(name)?.min(most_bytes);
+            let mut bytes = vec![0; usize::try_from(size).unwrap_or_default()];
             self.blobs.read(name, 0, &mut bytes)?;
             Ok(bytes)
         };
@@ -136,14 +137,5 @@ impl Check<'_> {
         if let Err(flaw) = outcome {
             self.findings().object(object.as_str(), flaw.reason());
         }
-    }
-}
-
-/// What is damaged, when it is that by which something failed.
-pub(super) fn damage(error: VaultError) -> Result<(String, &'static str), VaultError> {
-    match error {
-        VaultError::Damaged { object, reason, .. } => Ok((object, reason)),
-        VaultError::UnsupportedVersion { object, version } => Ok((object, Flaw::Version(version).reason())),
-        other => Err(other),
     }
 }

@@ -2,9 +2,7 @@
 
 use super::Check;
 use super::copies::{NO_CHUNKS, NO_DIGEST};
-use super::objects::damage;
 use super::packs::{self, StoredPack};
-use crate::PAGE_CHUNKS;
 use crate::catalog::NoCatalog;
 use crate::codec::Expected;
 use crate::error::VaultError;
@@ -58,10 +56,10 @@ impl Check<'_> {
             if group.is_empty() {
                 break;
             }
+            let mut known = places.damaged.met().len();
             self.find(copy, &group, places)?;
             let mut lost = self.read_group(copy, &group, &verifier)?;
             let first = lost.clone();
-            let mut known = usize::MAX;
             // What is damaged in one pack may be whole in another. Each round passes over what was found damaged before it.
             while !lost.is_empty() && places.damaged.met().len() != known {
                 known = places.damaged.met().len();
@@ -139,22 +137,22 @@ impl Check<'_> {
         self.in_parallel(group.len(), || {
             let mut buffers = ReadBuffers::default();
             while let Some(page) = group.get(next.fetch_add(1, Ordering::Relaxed)) {
-                let (mut chunks, mut bytes) = (0, 0);
-                let read = copy.read_page(*page, &mut buffers, &mut |_, chunk| {
-                    chunks += 1;
-                    bytes += chunk.len() as u64;
+                let (mut chunks, mut bytes, mut end) = (0, 0, 0);
+                let mut count = |offset: u64, chunk: &[u8]| {
+                    // Beside a lost one, chunks come again.
+                    if offset >= end {
+                        end = offset + chunk.len() as u64;
+                        chunks += 1;
+                        bytes += chunk.len() as u64;
+                    }
                     Ok(())
-                });
-                let lost_here = match read {
-                    Ok(read) => {
-                        verifier.page_read(&read);
-                        Lost::new()
-                    }
-                    Err(error) => {
-                        damage(error)?;
-                        lost_chunks(copy, *page, &mut buffers)?
-                    }
                 };
+                let mut lost_here = Vec::new();
+                let read = copy.salvage_page(*page, &mut buffers, &mut count, &mut |it| lost_here.push(it))?;
+                if let Some(read) = read {
+                    verifier.page_read(&read);
+                }
+                let lost_here = lost_here.into_iter().map(|it| ((it.object, it.reason), it.range));
                 lost.lock().unwrap_or_else(PoisonError::into_inner).extend(lost_here);
                 let mut findings = self.findings();
                 findings.checked.records += 1 + chunks;
@@ -166,27 +164,6 @@ impl Check<'_> {
         })?;
         Ok(lost.into_inner().unwrap_or_else(PoisonError::into_inner))
     }
-}
-
-/// Which chunks of a page can't be read, one by one: reading the page stops at the first of them.
-fn lost_chunks(copy: &StoredCopy, page: u64, buffers: &mut ReadBuffers) -> Result<Lost, VaultError> {
-    let span = copy.page_span(page);
-    let first = page * PAGE_CHUNKS;
-    let mut bytes = vec![0; copy.chunk_size().as_usize()];
-    let mut lost = Lost::new();
-    for chunk in first..first + copy.geometry().chunks_in_page(page) as u64 {
-        let range = copy.geometry().chunk_span(chunk);
-        let room = usize::try_from(len(&range)).expect("a chunk is at most 4 MiB");
-        let Err(error) = copy.read_at(range.start, &mut bytes[..room], buffers) else {
-            continue;
-        };
-        let is_whole_page = matches!(&error, VaultError::Damaged { range, .. } if *range == span);
-        lost.push((damage(error)?, if is_whole_page { span.clone() } else { range }));
-        if is_whole_page {
-            break;
-        }
-    }
-    Ok(lost)
 }
 
 fn len(range: &Range<u64>) -> u64 {

@@ -182,6 +182,14 @@ impl Findings {
         self.damaged_ids.get(id).copied()
     }
 
+    /// Whether this is noted to be lost by a damage.
+    pub(super) fn is_told(&self, damage: usize, domain: DomainId, copy: ManifestId, range: &Range<u64>) -> bool {
+        let mut losses = self.checked.damage[damage].lost.iter();
+        losses.any(|loss| {
+            (loss.domain, loss.copy) == (domain, copy) && loss.range.start <= range.start && range.end <= loss.range.end
+        })
+    }
+
     /// Notes what a copy has lost by a damage. Ranges that touch become one.
     pub(super) fn lost(&mut self, damage: usize, domain: DomainId, copy: ManifestId, range: Range<u64>) {
         let losses = &mut self.checked.damage[damage].lost;

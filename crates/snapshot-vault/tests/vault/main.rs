@@ -1,6 +1,7 @@
 //! The vault as its callers see it.
 #![allow(clippy::unwrap_used, reason = "what prepares a test fails like the test itself")]
 
+mod bad_places;
 mod blob_stores;
 mod chunk_indexes;
 mod collect;

@@ -1,0 +1,164 @@
+//! Places of a disk that give back nothing: neither whole nor damaged, and no reason to leave the rest unchecked.
+
+use crate::support::{CHUNK, PAGE, copy, master, noise, open};
+use snapshot_vault::testing::{MemoryBlobs, MemoryCatalog, MemoryIndex};
+use snapshot_vault::{
+    BlobEntry, BlobError, BlobKey, BlobStore, BlobWriter, CopyOutcome, Domain, DomainId, Verification, VerifyOptions,
+    verify_copy, verify_vault,
+};
+use std::num::NonZero;
+use std::ops::{ControlFlow, Range};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// A store on a disk with bad places.
+#[derive(Clone)]
+struct BadDisk {
+    inner: MemoryBlobs,
+    /// Whether a read of these bytes of an object fails.
+    fails: Arc<dyn Fn(&BlobKey, Range<u64>) -> bool + Send + Sync>,
+}
+
+impl BlobStore for BadDisk {
+    fn create(&self, key: &BlobKey) -> Result<Box<dyn BlobWriter>, BlobError> {
+        self.inner.create(key)
+    }
+
+    fn put(&self, key: &BlobKey, bytes: &[u8]) -> Result<(), BlobError> {
+        self.inner.put(key, bytes)
+    }
+
+    fn read(&self, key: &BlobKey, offset: u64, buffer: &mut [u8]) -> Result<(), BlobError> {
+        if (self.fails)(key, offset..offset + buffer.len() as u64) {
+            return Err(BlobError::Io {
+                path: key.to_string(),
+                source: rustix::io::Errno::IO.into(),
+            });
+        }
+        self.inner.read(key, offset, buffer)
+    }
+
+    fn size(&self, key: &BlobKey) -> Result<u64, BlobError> {
+        self.inner.size(key)
+    }
+
+    fn list(&self, prefix: &str, visit: &mut dyn FnMut(BlobEntry) -> ControlFlow<()>) -> Result<(), BlobError> {
+        self.inner.list(prefix, visit)
+    }
+
+    fn delete(&self, key: &BlobKey) -> Result<(), BlobError> {
+        self.inner.delete(key)
+    }
+}
+
+/// Whether these are the bytes of a full index page, which holds the hashes of 256 chunks, and what a record adds.
+fn is_of_full_page(bytes: &Range<u64>) -> bool {
+    (8 << 10..9 << 10).contains(&(bytes.end - bytes.start))
+}
+
+fn a_vault() -> (MemoryBlobs, Domain) {
+    let blobs = MemoryBlobs::default();
+    let vault = open(
+        Arc::new(blobs.clone()),
+        &MemoryIndex::default(),
+        &MemoryCatalog::default(),
+    );
+    let domain = vault.unwrap().domain(DomainId::random()).unwrap();
+    (blobs, domain)
+}
+
+fn one_thread() -> VerifyOptions {
+    VerifyOptions {
+        threads: NonZero::<usize>::MIN,
+        ..VerifyOptions::default()
+    }
+}
+
+/// What is lost of the only copy, which must not be told more than once.
+fn lost(found: &Verification) -> Vec<Range<u64>> {
+    let lost = found.damage.iter().flat_map(|damage| &damage.lost);
+    lost.map(|loss| loss.range.clone()).collect()
+}
+
+#[test]
+fn a_chunk_that_the_disk_does_not_give_back_leaves_its_copy_undecided_and_the_rest_checked() {
+    let (blobs, domain) = a_vault();
+    let stored = copy(&domain, &noise(1, 20 * CHUNK), None);
+    let pack = blobs.keys().into_iter().find(|key| key.as_str().starts_with("packs/"));
+    let pack = pack.unwrap();
+    // Right behind the header of the pack, the first chunk's record begins.
+    let bad = BadDisk {
+        inner: blobs,
+        fails: Arc::new({
+            let pack = pack.clone();
+            move |key, bytes| *key == pack && bytes.contains(&200)
+        }),
+    };
+
+    let found = verify_copy(Arc::new(bad), &master(), stored.manifest_id(), &one_thread(), &|_| {}).unwrap();
+
+    assert_eq!(found.outcomes[0].2, CopyOutcome::Undecided);
+    assert_eq!(found.damage.len(), 1, "{:?}", found.damage);
+    assert_eq!(
+        (found.damage[0].object.as_str(), found.damage[0].may_pass()),
+        (pack.as_str(), true)
+    );
+    assert_eq!(lost(&found), [0..CHUNK as u64]);
+    assert_eq!(found.records, 1 + 19);
+    assert_eq!(found.set_aside, []);
+}
+
+#[test]
+fn an_index_page_that_the_disk_does_not_give_back_is_read_a_few_times_and_the_others_are_checked() {
+    let (blobs, domain) = a_vault();
+    let stored = copy(&domain, &noise(1, PAGE + CHUNK), None);
+    let reads = Arc::new(AtomicUsize::new(0));
+    let bad = BadDisk {
+        inner: blobs,
+        fails: Arc::new({
+            let reads = Arc::clone(&reads);
+            move |_, bytes| is_of_full_page(&bytes) && reads.fetch_add(1, Ordering::Relaxed) < usize::MAX
+        }),
+    };
+
+    let found = verify_copy(Arc::new(bad), &master(), stored.manifest_id(), &one_thread(), &|_| {}).unwrap();
+
+    assert_eq!(found.outcomes[0].2, CopyOutcome::Undecided);
+    assert_eq!(lost(&found), [0..PAGE as u64]);
+    assert!(reads.load(Ordering::Relaxed) < 10, "{reads:?}");
+    assert_eq!(found.set_aside, []);
+}
+
+/// The packs are whole when they are checked; then one of the reads of the page fails with which copies are gone through.
+#[test]
+fn an_index_page_that_fails_later_than_its_pack_leaves_its_copy_undecided() {
+    let (blobs, domain) = a_vault();
+    copy(&domain, &noise(1, PAGE), None);
+    // So little memory that the chunks are looked for in several parts.
+    let options = VerifyOptions {
+        memory_bytes: 2000,
+        ..one_thread()
+    };
+    let mut undecided = 0;
+    for nth in 0.. {
+        let reads = Arc::new(AtomicUsize::new(0));
+        let bad = BadDisk {
+            inner: blobs.clone(),
+            fails: Arc::new({
+                let reads = Arc::clone(&reads);
+                move |_, bytes| is_of_full_page(&bytes) && reads.fetch_add(1, Ordering::Relaxed) >= nth
+            }),
+        };
+
+        let found = verify_vault(Arc::new(bad), &master(), &options, &|_| {}).unwrap();
+
+        if reads.load(Ordering::Relaxed) <= nth {
+            assert_eq!(found.damage, []);
+            break;
+        }
+        assert_eq!(found.outcomes[0].2, CopyOutcome::Undecided, "read {nth}: {found:?}");
+        assert_eq!(lost(&found), [0..PAGE as u64], "read {nth}");
+        undecided += 1;
+    }
+    assert!(undecided > 2, "{undecided}");
+}
