@@ -7,7 +7,7 @@ use std::{
 
 use snapshot_vault::{AlignedBuffer, ChunkSize, CopySession, PageWriter};
 
-use crate::{error::MoveError, priority::let_others_go_first, source::FrozenSource, watch::Watch};
+use crate::{error::MoveError, source::FrozenSource, watch::Watch};
 
 /// Bytes read at once, unless a chunk is larger.
 const READ_BYTES: u64 = 1 << 20;
@@ -66,7 +66,6 @@ struct Capture<'a> {
 impl Capture<'_> {
     /// Claims page after page, until there is none left or some worker fails.
     fn work(&self) -> Result<(), MoveError> {
-        let_others_go_first();
         let outcome = self.claim_pages();
         if outcome.is_err() {
             // The copy is lost: the others need not go on.
@@ -150,4 +149,69 @@ impl Capture<'_> {
 
 fn usize_of(bytes: u64) -> usize {
     usize::try_from(bytes).expect("at most one chunk or one read at once: a few MiB")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        ops::Range,
+        sync::{Arc, Mutex},
+    };
+
+    use rustix::process::getpriority_process;
+    use snapshot_domain::testing::InMemoryStore;
+    use snapshot_vault::{DomainId, LocalBlobs, ManifestId, MasterKey, RedbIndex, Vault, VaultOptions};
+
+    use super::*;
+    use crate::{VaultCatalog, priority::let_others_go_first, source::SourceError};
+
+    const SIZE: u64 = 1 << 20;
+
+    /// Zeros, and how nice each thread was that read them.
+    #[derive(Default)]
+    struct Readers(Mutex<Vec<i32>>);
+
+    impl FrozenSource for Readers {
+        fn next_data(&self, offset: u64) -> Result<Option<Range<u64>>, SourceError> {
+            Ok((offset < SIZE).then_some(offset..SIZE))
+        }
+
+        fn read(&self, _: u64, _: usize, _: &mut AlignedBuffer) -> Result<(), SourceError> {
+            let niceness = getpriority_process(None).unwrap();
+            self.0.lock().unwrap().push(niceness);
+            Ok(())
+        }
+
+        fn thaw(self: Box<Self>) -> Result<(), SourceError> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn workers_are_as_nice_as_the_thread_that_runs_the_task() {
+        const NICEST: i32 = 19;
+        let folder = tempfile::tempdir().unwrap();
+        let vault = Vault::open(
+            Arc::new(LocalBlobs::open(&folder.path().join("vault")).unwrap()),
+            &MasterKey::generate().unwrap(),
+            Arc::new(RedbIndex::open(&folder.path().join("index")).unwrap()),
+            Arc::new(VaultCatalog::new(Arc::new(InMemoryStore::default()))),
+            VaultOptions::default(),
+        )
+        .unwrap();
+        let domain = vault.domain(DomainId::random()).unwrap();
+        let session = domain.begin_copy(ManifestId::random(), SIZE, None).unwrap();
+        let readers = Readers::default();
+        let before = getpriority_process(None).unwrap();
+
+        thread::scope(|scope| {
+            let task = scope.spawn(|| {
+                let_others_go_first();
+                copy_into(&session, &readers, vault.chunk_size(), 2, &Watch::default())
+            });
+            task.join().unwrap().unwrap();
+        });
+
+        assert_eq!(readers.0.into_inner().unwrap(), [(before + 10).min(NICEST)]);
+    }
 }

@@ -12,7 +12,6 @@ use snapshot_vault::{Lost, ReadBuffers, StoredCopy, VaultError, Verifier};
 use crate::{
     capture::first_failure,
     error::MoveError,
-    priority::let_others_go_first,
     sparse::{Runs, SparseFile},
     watch::Watch,
 };
@@ -80,7 +79,6 @@ struct Restore<'a> {
 
 impl Restore<'_> {
     fn work(&self, next_page: impl Fn() -> Option<u64>) -> Result<(), MoveError> {
-        let_others_go_first();
         let mut buffers = ReadBuffers::default();
         let mut runs = Runs::new();
         while let Some(page) = next_page() {

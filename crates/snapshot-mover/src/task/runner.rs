@@ -13,6 +13,7 @@ use snapshot_vault::Vault;
 
 use super::run::{Running, Workshop, chain};
 use crate::{
+    priority::let_others_go_first,
     volume_folder::VolumeFolder,
     watch::{Stop, Watch},
 };
@@ -100,7 +101,7 @@ impl Runner {
             let shared = Arc::clone(&shared);
             let thread = thread::Builder::new().name(format!("task-{number}"));
             runner.threads.push(thread.spawn(move || {
-                give_way();
+                let_others_go_first();
                 shared.claim_until_shut_down();
             })?);
         }
@@ -295,15 +296,5 @@ impl Shared {
         {
             lost.running.watch.stop(Stop::LeaseLost);
         }
-    }
-}
-
-/// Lets requests go first while copies keep all cores busy, but not so far that copies would stand still. Threads that this one
-/// starts do the same.
-fn give_way() {
-    const LESS_URGENT: i32 = 10;
-    // On Linux this concerns the calling thread alone.
-    if let Err(error) = rustix::process::nice(LESS_URGENT) {
-        log::warn!("tasks compete with requests for the processors: {error}");
     }
 }
