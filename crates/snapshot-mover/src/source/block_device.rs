@@ -8,10 +8,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use rustix::{
-    fs::{Advice, OFlags},
-    io::Errno,
-};
+use rustix::fs::OFlags;
 use snapshot_domain::VolumeSize;
 use snapshot_vault::AlignedBuffer;
 
@@ -63,20 +60,8 @@ impl VolumeSource for BlockDeviceSource {
 /// Opens a device so that reads see what lies on it. Its page cache may be stale: a mounted file system writes past it.
 fn open_past_the_cache(path: &Path) -> Result<File, SourceError> {
     let direct = i32::try_from(OFlags::DIRECT.bits()).expect("open flags fit into an int: open(2) takes one");
-    let mut options = File::options();
-    options.read(true);
-    match options.clone().custom_flags(direct).open(path) {
-        Ok(device) => Ok(device),
-        Err(error) if error.raw_os_error() == Some(Errno::INVAL.raw_os_error()) => {
-            let device = options.open(path).map_err(SourceError::Missing)?;
-            rustix::fs::fadvise(&device, 0, None, Advice::DontNeed).map_err(|error| SourceError::Unreadable {
-                offset: 0,
-                source: error.into(),
-            })?;
-            Ok(device)
-        }
-        Err(error) => Err(SourceError::Missing(error)),
-    }
+    let opened = File::options().read(true).custom_flags(direct).open(path);
+    opened.map_err(SourceError::Missing)
 }
 
 /// How often the device was written to, as the kernel counts it: the only thing that tells of writes to a device, which
