@@ -225,6 +225,49 @@ fn nothing_is_removed_while_a_manifest_can_t_be_read() {
 }
 
 #[test]
+fn nothing_is_removed_while_the_manifest_of_an_available_snapshot_is_missing() {
+    let service = start_on(&Data::new());
+    let (client, data) = (service.client(), service.data().clone());
+    let (first, second) = (noise(5 * MIB, 1), noise(5 * MIB, 2));
+    let lost = take(&client, &first);
+    let given_up = take(&client, &second);
+    let deleted = take(&client, &noise(5 * MIB, 3));
+    delete(&client, &data, &deleted);
+    let away = objects(&data.path(), "manifests").into_iter().map(|path| {
+        let bytes = fs::read(&path).unwrap();
+        fs::remove_file(&path).unwrap();
+        (path, bytes)
+    });
+    let away: Vec<_> = away.collect();
+    let before = vault_of(&data);
+
+    let rehearsed = vault(&data, &["collect", "--dry-run"]);
+    let asked = vault(&data, &["collect"]);
+    let unchanged = vault_of(&data);
+    for (path, bytes) in away {
+        if path.to_string_lossy().contains(&lost) {
+            fs::write(path, bytes).unwrap();
+        }
+    }
+    client.delete(&format!("/snapshots/{given_up}")).expect(204);
+    let collected = collect(&data, &[]);
+
+    for output in [&rehearsed, &asked] {
+        assert_eq!(output.status.code(), Some(1), "{output:?}");
+        let collection = json_of(output)["collection"].take();
+        let unreadable = collection["unreadable"].to_string();
+        assert!(
+            unreadable.contains(&lost) && unreadable.contains(&given_up),
+            "{collection}"
+        );
+        assert_eq!(collection["deleted_packs"], 0, "{collection}");
+    }
+    assert!(unchanged == before, "something was removed");
+    assert!(number(&collected["freed_bytes"]) >= 10 << 20, "{collected}");
+    check_whole(&client, &lost, &first);
+}
+
+#[test]
 fn sizes_are_those_of_what_snapshots_share_and_do_not_share() {
     let service = start_on(&Data::new());
     let (client, data) = (service.client(), service.data().clone());

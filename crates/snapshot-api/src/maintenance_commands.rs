@@ -129,7 +129,9 @@ fn collect_report(report: &CollectReport) -> Report {
             report.freed_bytes, report.deleted_packs, report.packs, report.rewritten_packs
         ));
     } else {
-        lines.push("nothing was removed: as long as this can't be read, nobody knows what is in use".to_owned());
+        lines.push(
+            "nothing was removed: as long as this can't be read, or is gone, nobody knows what is in use".to_owned(),
+        );
     }
     if report.waiting_for > 0 {
         lines.push(format!(

@@ -339,7 +339,9 @@ impl Parts {
             vault: self.vault.clone(),
             runs: maintenance(&self.store),
             sizes: store.clone(),
-            tasks: store,
+            tasks: store.clone(),
+            checks: store.clone(),
+            snapshots: store,
             instance,
             options: settings.maintenance,
         }

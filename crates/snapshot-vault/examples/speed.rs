@@ -13,7 +13,7 @@
     reason = "the numbers are small"
 )]
 
-use snapshot_vault::testing::MemoryCatalog;
+use snapshot_vault::testing::{MemoryCatalog, Promises};
 use snapshot_vault::{
     CatalogError, CollectOptions, CopySummary, Domain, DomainId, LocalBlobs, ManifestId, MasterKey, ReadBuffers,
     RedbIndex, RunningCopies, StoredCopy, Vault, VaultError, VaultOptions, VerifyOptions, verify_stored, verify_vault,
@@ -97,7 +97,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     domain.delete_manifest(changed.manifest_id())?;
     let collected = measure("collect one deleted", mib, || {
         let impatient = &mut |_| ControlFlow::Break(());
-        vault.collect(&NoOtherCopies, &CollectOptions::default(), impatient, &|| false)
+        let (promised, options) = (Promises::default(), CollectOptions::default());
+        vault.collect(&NoOtherCopies, &promised, &options, impatient, &|| false)
     })?;
     println!("{:24}{:8} MiB freed", "", collected.freed_bytes() >> 20);
     Ok(())

@@ -4,6 +4,7 @@ use crate::hash::ChunkId;
 use crate::id::{CollectionId, DomainId, ManifestId, PackId};
 use std::collections::{BTreeSet, HashSet};
 use std::error::Error;
+use std::ops::ControlFlow;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// The list of packs that the caller's database keeps, a row per pack: the vault's memory of what must be in the store,
@@ -87,6 +88,25 @@ pub trait RunningCopies: Send + Sync {
     ///
     /// When the database can't be read.
     fn running(&self) -> Result<Vec<ManifestId>, CatalogError>;
+}
+
+/// The copies that must be there, as the caller's database knows them. A copy is promised only after it was committed, and
+/// deleted only after it is promised no more: one that is promised all the while and not there is lost.
+pub trait PromisedCopies: Send + Sync {
+    /// Shows all promised copies, some at a time and in any order, until `visit` breaks. Each one that is promised all the
+    /// while is shown, however others come and go.
+    ///
+    /// # Errors
+    ///
+    /// When the database can't be read.
+    fn visit(&self, visit: &mut dyn FnMut(&[(DomainId, ManifestId)]) -> ControlFlow<()>) -> Result<(), CatalogError>;
+
+    /// Whether a copy is promised still.
+    ///
+    /// # Errors
+    ///
+    /// When the database can't be read.
+    fn is_promised(&self, domain: DomainId, copy: ManifestId) -> Result<bool, CatalogError>;
 }
 
 /// What the catalog knows of a pack.

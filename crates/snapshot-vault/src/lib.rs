@@ -65,7 +65,9 @@ mod verify;
 
 pub use blob::local::LocalBlobs;
 pub use blob::{BlobEntry, BlobError, BlobKey, BlobStore, BlobWriter, InvalidBlobKey, Piece};
-pub use catalog::{CatalogError, Distrusted, PackCatalog, PackStanding, PackSummary, RunningCopies, SetAside};
+pub use catalog::{
+    CatalogError, Distrusted, PackCatalog, PackStanding, PackSummary, PromisedCopies, RunningCopies, SetAside,
+};
 pub use census::{CopyUsage, Totals, Unreadable, Usage};
 pub use collect::{CollectOptions, Collection, CollectionEnd, Waiting};
 pub use copy::{CopySession, CopySummary, PageWriter};

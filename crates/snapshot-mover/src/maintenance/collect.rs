@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use snapshot_domain::ports::TaskQueue;
 use snapshot_vault::{CatalogError, CollectOptions, Collection, CollectionEnd, ManifestId, RunningCopies, Waiting};
 
-use super::{Premises, UnreadableObject, job::Job};
+use super::{Premises, UnreadableObject, job::Job, promised::WholeSnapshots};
 use crate::{content::manifest_of, error::MoveError};
 
 /// How often it is looked whether copies still run that a collection waits for.
@@ -34,7 +34,7 @@ pub struct CollectReport {
     pub freed_bytes: u64,
     /// Copies that ran and that it did not wait for any longer; the next collection goes on there. 0: it is complete.
     pub waiting_for: u64,
-    /// What can't be read: while there is any, nothing is removed.
+    /// What can't be read, and the manifests of `available` snapshots that are gone: while there is any, nothing is removed.
     pub unreadable: Vec<UnreadableObject>,
     /// Packs with something in use that can't be read, and that are kept.
     pub damaged_packs: Vec<String>,
@@ -46,6 +46,10 @@ pub(super) fn run(premises: &Premises, job: &Job, dry_run: bool) -> Result<Colle
         live_share: f64::from(premises.options.collect_live_percent) / 100.0,
     };
     let running = RunningCaptures(Arc::clone(&premises.tasks));
+    let promised = WholeSnapshots {
+        checks: Arc::clone(&premises.checks),
+        snapshots: Arc::clone(&premises.snapshots),
+    };
     let until = Instant::now() + premises.options.collect_patience;
     let mut patience = |waiting: Waiting| {
         job.wait_for(Some(format!(
@@ -60,7 +64,9 @@ pub(super) fn run(premises: &Premises, job: &Job, dry_run: bool) -> Result<Colle
         }
     };
     let stop = || job.check().is_err();
-    let collection = premises.vault.collect(&running, &options, &mut patience, &stop);
+    let collection = premises
+        .vault
+        .collect(&running, &promised, &options, &mut patience, &stop);
     job.wait_for(None);
     job.check()?;
     let report = report(dry_run, collection?);
@@ -70,11 +76,7 @@ pub(super) fn run(premises: &Premises, job: &Job, dry_run: bool) -> Result<Colle
 
 fn log(report: &CollectReport) {
     for object in &report.unreadable {
-        log::error!(
-            "nothing is collected: {} can't be read: {}",
-            object.object,
-            object.reason
-        );
+        log::error!("nothing is collected: {}: {}", object.object, object.reason);
     }
     for pack in &report.damaged_packs {
         log::error!("pack {pack} is kept: something in use in it can't be read");

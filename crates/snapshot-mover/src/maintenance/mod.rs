@@ -18,6 +18,7 @@ mod collect;
 mod job;
 mod keeper;
 mod perform;
+mod promised;
 mod sizes;
 mod stat;
 
@@ -30,7 +31,7 @@ use std::{num::NonZero, sync::Arc, time::Duration};
 use serde::{Deserialize, Serialize};
 use snapshot_domain::{
     InstanceId,
-    ports::{SnapshotSizes, TaskQueue},
+    ports::{CheckRepository, SnapshotRepository, SnapshotSizes, TaskQueue},
     use_case::MaintenanceService,
 };
 use snapshot_vault::Vault;
@@ -46,6 +47,10 @@ pub struct Premises {
     pub sizes: Arc<dyn SnapshotSizes>,
     /// Which copies run.
     pub tasks: Arc<dyn TaskQueue>,
+    /// Which snapshots are whole, and so must be in the vault: all that are ever due to be checked.
+    pub checks: Arc<dyn CheckRepository>,
+    /// Whether a snapshot is whole still.
+    pub snapshots: Arc<dyn SnapshotRepository>,
     /// Who works.
     pub instance: InstanceId,
     /// How.
@@ -63,7 +68,7 @@ pub struct MaintenanceOptions {
     pub collect_patience: Duration,
 }
 
-/// Something that can't be read, and hides what is in use.
+/// Something that can't be read, or is gone, and hides what is in use.
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize)]
 pub struct UnreadableObject {
     /// The object in the vault.

@@ -5,6 +5,7 @@
 //! walked. A page that was seen is not read again, so that a copy that changed little costs little.
 
 mod bits;
+mod promised;
 mod records;
 mod usage;
 #[cfg(test)]
@@ -13,7 +14,7 @@ mod walk;
 
 pub use usage::{CopyUsage, Totals, Usage};
 
-use crate::catalog::{PackCatalog, PackSummary};
+use crate::catalog::{PackCatalog, PackSummary, PromisedCopies};
 use crate::domain::Domain;
 use crate::error::VaultError;
 use crate::format::names;
@@ -43,8 +44,8 @@ pub(crate) struct Census {
     /// In the order of their ids.
     pub(crate) packs: Vec<CountedPack>,
     live: Bits,
-    /// Manifests, keys and pages that can't be read, and packs that are needed and gone. While there is any, nobody knows
-    /// what is in use.
+    /// Manifests, keys and pages that can't be read, manifests that are promised and packs that are needed, and gone. While
+    /// there is any, nobody knows what is in use.
     pub(crate) unreadable: Vec<Unreadable>,
     /// Whether copies need chunks that the index finds nowhere.
     pub(crate) lacks_chunks: bool,
@@ -67,28 +68,37 @@ impl CountedPack {
 }
 
 impl Census {
-    /// Counts what all copies need that are there now, of the packs that were listed before.
-    pub(crate) fn take(vault: &Vault, packs: Vec<PackSummary>, stop: &dyn Fn() -> bool) -> Result<Self, VaultError> {
+    /// Counts what all copies need that are there now, of the packs that were listed before, and notes which of the
+    /// promised copies are not there.
+    pub(crate) fn take(
+        vault: &Vault,
+        packs: Vec<PackSummary>,
+        promised: &dyn PromisedCopies,
+        stop: &dyn Fn() -> bool,
+    ) -> Result<Self, VaultError> {
         let core = &*vault.0;
         let records = Records::new(&*core.blobs, packs);
         let mut live = Bits::new(records.count());
         let mut walk = Walk::new(&*core.index, records, stop);
-        let mut copies: BTreeMap<DomainId, Vec<ManifestId>> = BTreeMap::new();
+        let mut listed: BTreeMap<DomainId, Vec<ManifestId>> = BTreeMap::new();
         for (domain, copy) in vault.copies()? {
-            copies.entry(domain).or_default().push(copy);
+            listed.entry(domain).or_default().push(copy);
         }
-        for (domain, copies) in copies {
-            let domain = match vault.existing_domain(domain) {
-                Ok(domain) => domain,
-                Err(error) => {
-                    walk.note(error, names::domain_key(domain).as_str())?;
-                    continue;
+        let mut counted = BTreeMap::new();
+        for (id, mut copies) in listed {
+            if let Some(domain) = open_domain(&mut walk, vault, id)? {
+                let mut there = Vec::with_capacity(copies.len());
+                for copy in copies {
+                    if mark(&mut walk, &domain, copy, &mut live)? {
+                        there.push(copy);
+                    }
                 }
-            };
-            for copy in copies {
-                mark(&mut walk, &domain, copy, &mut live)?;
+                copies = there;
             }
+            copies.sort_unstable();
+            counted.insert(id, copies);
         }
+        promised::count_others(vault, promised, &counted, &mut walk, &mut live)?;
         Ok(Self::of(walk, live))
     }
 
@@ -128,11 +138,22 @@ impl Census {
     }
 }
 
-/// Marks what a copy needs.
-fn mark(walk: &mut Walk<'_>, domain: &Domain, id: ManifestId, live: &mut Bits) -> Result<(), VaultError> {
+/// A domain; `None` when its key can't be read, which is noted.
+fn open_domain(walk: &mut Walk<'_>, vault: &Vault, id: DomainId) -> Result<Option<Domain>, VaultError> {
+    match vault.existing_domain(id) {
+        Ok(domain) => Ok(Some(domain)),
+        Err(error) => {
+            walk.note(error, names::domain_key(id).as_str())?;
+            Ok(None)
+        }
+    }
+}
+
+/// Marks what a copy needs. Whether the copy is there; one that can't be read is, and is noted.
+fn mark(walk: &mut Walk<'_>, domain: &Domain, id: ManifestId, live: &mut Bits) -> Result<bool, VaultError> {
     let known = walk.unreadable.len();
     let Some(copy) = walk.open(domain, id)? else {
-        return Ok(());
+        return Ok(walk.unreadable.len() > known);
     };
     walk.pages(&copy, &mut |walk, page| {
         // A page that could not be read for another copy is asked for again: that copy may be gone by now, and with it what
@@ -167,12 +188,14 @@ fn note_live(walk: &mut Walk<'_>, live: &mut Bits, place: Place) -> bool {
     }
 }
 
-/// A copy that was deleted while it was walked has lost nothing.
-fn forget_if_gone(walk: &mut Walk<'_>, copy: &StoredCopy, known: usize) -> Result<(), VaultError> {
-    if walk.unreadable.len() > known && !copy.is_there()? {
+/// A copy that was deleted while it was walked has lost nothing. Whether it is another one: all that it needs is marked, or
+/// it is noted what can't be.
+fn forget_if_gone(walk: &mut Walk<'_>, copy: &StoredCopy, known: usize) -> Result<bool, VaultError> {
+    let is_gone = walk.unreadable.len() > known && !copy.is_there()?;
+    if is_gone {
         walk.unreadable.truncate(known);
     }
-    Ok(())
+    Ok(!is_gone)
 }
 
 /// All packs that the catalog lists.

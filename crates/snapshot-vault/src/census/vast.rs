@@ -19,7 +19,7 @@ use crate::index::{ChunkIndex, IndexEntry, IndexError, Location};
 use crate::key::MasterKey;
 use crate::pack::summary;
 use crate::recheck::RecheckShare;
-use crate::testing::{MemoryBlobs, MemoryCatalog, MemoryIndex};
+use crate::testing::{MemoryBlobs, MemoryCatalog, MemoryIndex, Promises};
 use crate::vault::{Vault, VaultOptions};
 use allocation_counter::measure;
 use std::collections::{BTreeMap, BTreeSet};
@@ -329,7 +329,13 @@ fn counting_and_collecting_take_a_few_mebibytes_of_memory_per_tebibyte() {
     let (vault, domain) = vast(packs);
     let collect = |end| {
         let impatient = &mut |_| ControlFlow::Break(());
-        let done = vault.collect(&Nobody, &CollectOptions::default(), impatient, &|| false);
+        let done = vault.collect(
+            &Nobody,
+            &Promises::default(),
+            &CollectOptions::default(),
+            impatient,
+            &|| false,
+        );
         let done = done.unwrap();
         assert_eq!((done.end, &done.unreadable[..]), (CollectionEnd::Done, &[][..]));
         assert_eq!(done.deleted, end);
@@ -337,7 +343,7 @@ fn counting_and_collecting_take_a_few_mebibytes_of_memory_per_tebibyte() {
 
     let census = mib_held(|| {
         let packs = listed(&*vault.0.catalog).unwrap();
-        let census = Census::take(&vault, packs, &|| false).unwrap();
+        let census = Census::take(&vault, packs, &Promises::default(), &|| false).unwrap();
         assert!(
             census
                 .packs

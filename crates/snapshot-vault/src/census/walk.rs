@@ -49,6 +49,15 @@ impl<'a> Walk<'a> {
         }
     }
 
+    /// Refuses to go on when it is time to stop.
+    pub(super) fn go_on(&self) -> Result<(), VaultError> {
+        if (self.stop)() {
+            Err(VaultError::Stopped)
+        } else {
+            Ok(())
+        }
+    }
+
     /// Opens a copy; `None` when it is gone by now, or can't be read, which is noted.
     pub(super) fn open(&mut self, domain: &Domain, id: ManifestId) -> Result<Option<StoredCopy>, VaultError> {
         match domain.open_manifest(id) {
@@ -81,9 +90,7 @@ impl<'a> Walk<'a> {
             let ids: Vec<_> = part.iter().map(id).collect();
             let places = self.index.locate(&ids)?;
             for ((page, hash), at) in part.into_iter().zip(places) {
-                if (self.stop)() {
-                    return Err(VaultError::Stopped);
-                }
+                self.go_on()?;
                 match at {
                     Some(at) => {
                         let place = self.place(&at)?;

@@ -5,8 +5,9 @@
 //!
 //! 1. [`take_over`](crate::PackCatalog::take_over): what an interrupted collection has condemned or dropped becomes this
 //!    one's. What is dropped is removed.
-//! 2. A census finds packs that are worth removing, among those that were listed before it began. Packs that a crash has
-//!    torn before they were recorded are removed, if every copy has all its chunks without them.
+//! 2. A census finds packs that are worth removing, among those that were listed before it began. When a copy is promised
+//!    and not there, nothing is: only its manifest told what it needs, and it may be put back. Packs that a crash has torn
+//!    before they were recorded are removed, if every copy has all its chunks without them.
 //! 3. They are condemned. *After that* it is read which copies run. A copy that is not among them reads what is condemned
 //!    when it begins, and counts it as absent.
 //! 4. Those copies end. Whoever drives the collection decides how long to wait; what is condemned stays so, and the next
@@ -24,7 +25,7 @@ mod rescue;
 mod run;
 mod torn;
 
-use crate::catalog::{RunningCopies, SetAside};
+use crate::catalog::{PromisedCopies, RunningCopies, SetAside};
 use crate::census::Unreadable;
 use crate::error::VaultError;
 use crate::vault::Vault;
@@ -75,7 +76,7 @@ pub struct Collection {
     pub deleted_bytes: u64,
     /// Bytes of the packs that were written. In a dry run, of the records that would be copied.
     pub written_bytes: u64,
-    /// What can't be read: while there is any, nothing is condemned or removed.
+    /// What can't be read, and copies that are promised and not there: while there is any, nothing is condemned or removed.
     pub unreadable: Vec<Unreadable>,
     /// Records in use that could not be copied, and were set aside. Their packs are kept.
     pub damaged: Vec<SetAside>,
@@ -115,15 +116,17 @@ impl Vault {
     ///
     /// # Errors
     ///
-    /// Failures of store, index and catalog. The next run goes on from there.
+    /// [`VaultError::NotAVault`] when the store is away as a whole, failures of store, index and catalog. The next run goes
+    /// on from there.
     pub fn collect(
         &self,
         running: &dyn RunningCopies,
+        promised: &dyn PromisedCopies,
         options: &CollectOptions,
         patience: &mut dyn FnMut(Waiting) -> ControlFlow<()>,
         stop: &dyn Fn() -> bool,
     ) -> Result<Collection, VaultError> {
-        run::collect(self, running, options, patience, stop)
+        run::collect(self, running, promised, options, patience, stop)
     }
 
     /// Notes damaged chunks: copies that begin from now on store them again when they meet the same data.

@@ -5,7 +5,7 @@ use super::rescue::{Rescue, Rescued};
 use super::torn::Torn;
 use super::{CollectOptions, Collection, CollectionEnd, Waiting, removal};
 use crate::blob::BlobError;
-use crate::catalog::{PackStanding, PackSummary, RunningCopies};
+use crate::catalog::{PackStanding, PackSummary, PromisedCopies, RunningCopies};
 use crate::census::{Census, CountedPack, listed};
 use crate::error::VaultError;
 use crate::format::names;
@@ -19,6 +19,7 @@ use uuid::Uuid;
 pub(super) fn collect(
     vault: &Vault,
     running: &dyn RunningCopies,
+    promised: &dyn PromisedCopies,
     options: &CollectOptions,
     patience: &mut dyn FnMut(Waiting) -> ControlFlow<()>,
     stop: &dyn Fn() -> bool,
@@ -26,6 +27,7 @@ pub(super) fn collect(
     let mut run = Run {
         vault,
         id: CollectionId::random(),
+        promised,
         options,
         stop,
         damaged: HashMap::new(),
@@ -50,6 +52,7 @@ const REWRITTEN_AT_ONCE: usize = 16;
 struct Run<'a> {
     vault: &'a Vault,
     id: CollectionId,
+    promised: &'a dyn PromisedCopies,
     options: &'a CollectOptions,
     stop: &'a dyn Fn() -> bool,
     /// Places of damaged chunks.
@@ -200,7 +203,7 @@ impl Run<'_> {
             damaged.entry(chunk.pack).or_default().insert(chunk.offset);
         }
         self.damaged = damaged;
-        let census = Census::take(self.vault, packs, self.stop)?;
+        let census = Census::take(self.vault, packs, self.promised, self.stop)?;
         self.report.unreadable.clone_from(&census.unreadable);
         Ok(census)
     }

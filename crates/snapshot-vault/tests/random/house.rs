@@ -2,7 +2,7 @@
 
 use crate::recount;
 use crate::torn::Torn;
-use snapshot_vault::testing::{Behind, Fault, MemoryBlobs, MemoryCatalog, MemoryIndex, Mishaps, Tear};
+use snapshot_vault::testing::{Behind, Fault, MemoryBlobs, MemoryCatalog, MemoryIndex, Mishaps, Promises, Tear};
 use snapshot_vault::{
     BlobKey, BlobStore, CatalogError, ChunkIndex, ChunkSize, CollectOptions, Collection, CollectionEnd, CopySession,
     Domain, DomainId, ManifestId, MasterKey, PackCatalog, PackId, PackStanding, ReadBuffers, RunningCopies, StoredCopy,
@@ -58,6 +58,8 @@ pub(crate) struct House {
     deleted: Option<Content>,
     open: Vec<OpenCopy>,
     rows: Rows,
+    /// The copies that the database believes to be there.
+    promised: Promises,
     pub(crate) crashes: u64,
     pub(crate) collected: u64,
     pub(crate) torn_packs: u64,
@@ -111,6 +113,7 @@ impl House {
             deleted: None,
             open: Vec::new(),
             rows: Rows::default(),
+            promised: Promises::default(),
             crashes: 0,
             collected: 0,
             torn_packs: 0,
@@ -168,11 +171,13 @@ impl House {
         let session = self.domain.begin_copy(id, CHUNKS * CHUNK as u64, None).unwrap();
         fill(&session, &content).unwrap();
         session.commit(b"").unwrap();
+        self.promised.add(self.domain.id(), id);
         self.committed.insert(id, content);
         id
     }
 
     fn delete(&mut self, id: ManifestId) {
+        self.promised.remove(self.domain.id(), id);
         self.domain.delete_manifest(id).unwrap();
         self.committed.remove(&id);
     }
@@ -311,7 +316,6 @@ impl House {
         let nth = self.dice.below(self.open.len() as u64);
         let copy = self.open.remove(usize::try_from(nth).unwrap());
         let done = fill(&copy.session, &copy.content).and_then(|()| copy.session.commit(b"").map(drop));
-        self.rows.remove(copy.id);
         // Whether it was committed, only the store knows when it failed.
         self.torn.contents.insert(copy.id, copy.content.clone());
         self.note_torn();
@@ -320,8 +324,10 @@ impl House {
         let is_torn = self.torn.manifests.contains(&copy.id);
         assert!(is_there && !is_torn || done.is_err());
         if is_there && !is_torn {
+            self.promised.add(self.domain.id(), copy.id);
             self.committed.insert(copy.id, copy.content);
         }
+        self.rows.remove(copy.id);
     }
 
     fn copy(&mut self) {
@@ -341,6 +347,7 @@ impl House {
             return self.note_torn();
         }
         let Some(id) = self.random_copy() else { return };
+        self.promised.remove(self.domain.id(), id);
         let _may_fail = self.domain.delete_manifest(id);
         let name = format!("/{id}");
         if !self.blobs.keys().iter().any(|key| key.as_str().ends_with(&name)) {
@@ -354,7 +361,7 @@ impl House {
             dry_run: self.dice.one_in(8),
             live_share: 0.7,
         };
-        let (vault, rows) = (self.vault.clone(), self.rows.clone());
+        let (vault, rows, promised) = (self.vault.clone(), self.rows.clone(), self.promised.clone());
         let (torn_before, tears) = (self.torn.manifests.clone(), self.torn_manifests);
         let house = RefCell::new(self);
         let patience = &mut |_| {
@@ -373,10 +380,12 @@ impl House {
             }
             house.dice.one_in(200)
         };
-        let done = vault.collect(&rows, &options, patience, &stop);
+        let done = vault.collect(&rows, &promised, &options, patience, &stop);
         let house = house.into_inner();
         house.note_torn();
         let done = done?;
+        // Reading may have failed, but nothing is ever lost here.
+        assert!(done.unreadable.iter().all(|it| !it.reason.contains("gone")), "{done:?}");
         // What lay torn all the while: nobody knew what was in use.
         if house.torn_manifests == tears && torn_before.intersection(&house.torn.manifests).next().is_some() {
             let is_refused = done.end == CollectionEnd::Refused && !done.unreadable.is_empty();
@@ -396,9 +405,13 @@ impl House {
             dry_run: false,
             live_share: 0.7,
         };
-        let done = self
-            .vault
-            .collect(&self.rows, &options, &mut |_| ControlFlow::Break(()), &|| false);
+        let done = self.vault.collect(
+            &self.rows,
+            &self.promised,
+            &options,
+            &mut |_| ControlFlow::Break(()),
+            &|| false,
+        );
         self.note_torn();
         done
     }
@@ -454,7 +467,10 @@ impl House {
         let collect = || {
             let options = CollectOptions::default();
             let impatient = &mut |_| ControlFlow::Break(());
-            self.vault.collect(&running, &options, impatient, &|| false).unwrap()
+            let done = self
+                .vault
+                .collect(&running, &self.promised, &options, impatient, &|| false);
+            done.unwrap()
         };
         let done = collect();
         assert_eq!(done.end, CollectionEnd::Done, "{done:?}");
@@ -485,12 +501,15 @@ impl House {
             self.verify();
             let options = CollectOptions::default();
             let impatient = &mut |_| ControlFlow::Break(());
-            let refused = self.vault.collect(&Rows::default(), &options, impatient, &|| false);
+            let refused = self
+                .vault
+                .collect(&Rows::default(), &self.promised, &options, impatient, &|| false);
             let refused = refused.unwrap();
             assert_eq!((refused.end, refused.condemned), (CollectionEnd::Refused, 0));
             let session = self.domain.begin_copy(id, CHUNKS * CHUNK as u64, None).unwrap();
             fill(&session, &content).unwrap();
             session.commit(b"").unwrap();
+            self.promised.add(self.domain.id(), id);
             self.committed.insert(id, content);
         }
         self.note_torn();
@@ -507,7 +526,8 @@ impl House {
         let copiers = std::sync::atomic::AtomicUsize::new(3);
         std::thread::scope(|scope| {
             for number in 0..3 {
-                let (rows, committed, copiers, domain) = (&rows, &committed, &copiers, &self.domain);
+                let (rows, promised, domain) = (&rows, &self.promised, &self.domain);
+                let (committed, copiers) = (&committed, &copiers);
                 scope.spawn(move || {
                     let mut dice = Dice::new(number + 100);
                     for _ in 0..150 {
@@ -519,6 +539,7 @@ impl House {
                         let session = domain.begin_copy(id, CHUNKS * CHUNK as u64, parent.as_ref()).unwrap();
                         fill(&session, &content).unwrap();
                         session.commit(b"").unwrap();
+                        promised.add(domain.id(), id);
                         rows.remove(id);
                         let mut committed = committed.lock().unwrap();
                         committed.insert(id, content);
@@ -526,6 +547,7 @@ impl House {
                         if let Some(oldest) = oldest {
                             committed.remove(&oldest);
                             drop(committed);
+                            promised.remove(domain.id(), oldest);
                             domain.delete_manifest(oldest).unwrap();
                         }
                     }
@@ -538,7 +560,10 @@ impl House {
                     ControlFlow::Continue(())
                 };
                 let options = CollectOptions::default();
-                let done = self.vault.collect(&rows, &options, patience, &|| false).unwrap();
+                let done = self
+                    .vault
+                    .collect(&rows, &self.promised, &options, patience, &|| false)
+                    .unwrap();
                 assert_eq!((done.end, done.damaged), (CollectionEnd::Done, Vec::new()));
                 self.collected += done.deleted;
             }

@@ -1,6 +1,7 @@
 //! What copies do not count on: condemned and dropped packs, damaged chunks, parents that are gone.
 
 use crate::support::{CHUNK, TestVault, copy, copy_with, noise, read_all};
+use snapshot_vault::testing::Promises;
 use snapshot_vault::{
     BlobStore, CatalogError, ChunkIndex, CollectOptions, CollectionId, ManifestId, PackCatalog, PackId, PackStanding,
     RunningCopies, SetAside, StoredCopy,
@@ -24,7 +25,7 @@ fn collect(test: &TestVault) {
     let options = CollectOptions::default();
     let impatient = &mut |_| ControlFlow::Break(());
     test.vault
-        .collect(&NothingRuns, &options, impatient, &|| false)
+        .collect(&NothingRuns, &Promises::default(), &options, impatient, &|| false)
         .unwrap();
 }
 

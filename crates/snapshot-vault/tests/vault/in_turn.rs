@@ -1,7 +1,7 @@
 //! Copies checked in turn, what is set aside by whoever meets damage, and what is salvaged.
 
 use crate::support::{CHUNK, PAGE, TestVault, copy, copy_with, master, noise, open, read_all};
-use snapshot_vault::testing::{FaultyBlobs, MemoryBlobs, MemoryCatalog, MemoryIndex};
+use snapshot_vault::testing::{FaultyBlobs, MemoryBlobs, MemoryCatalog, MemoryIndex, Promises};
 use snapshot_vault::{
     BlobKey, BlobStore, CatalogError, CheckedCopy, ChunkIndex, CollectOptions, CopyChecks, CopyOutcome, DomainId,
     ManifestId, PackCatalog, ReadBuffers, RunningCopies, StoredCopy, Vault, VaultError, VerifyOptions, verify_copy,
@@ -264,9 +264,10 @@ fn a_check_beside_a_server_finds_what_was_stored_or_moved_since_it_began() {
     let checks = CopyChecks::beside(Arc::new(test.blobs.clone()), &master(), &options, &never).unwrap();
     test.domain.delete_manifest(first.manifest_id()).unwrap();
     let impatient = &mut |_| ControlFlow::Break(());
+    let (promised, as_usual) = (Promises::default(), CollectOptions::default());
     let done = test
         .vault
-        .collect(&NothingRuns, &CollectOptions::default(), impatient, &never);
+        .collect(&NothingRuns, &promised, &as_usual, impatient, &never);
     assert_eq!(done.unwrap().rewritten, 1);
     let third = copy(&test.domain, &noise(3, CHUNK), None);
 

@@ -1,7 +1,7 @@
 //! A verification finds whatever is not as it was stored, names it, and tells what is lost by it.
 
 use crate::support::{CHUNK, PAGE, TestVault, copy, copy_with, master, noise, options};
-use snapshot_vault::testing::{MemoryBlobs, MemoryCatalog, MemoryIndex};
+use snapshot_vault::testing::{MemoryBlobs, MemoryCatalog, MemoryIndex, Promises};
 use snapshot_vault::{
     BlobKey, BlobStore, CatalogError, CollectOptions, CopyOutcome, LocalBlobs, ManifestId, MasterKey, RunningCopies,
     StoredCopy, Vault, VaultError, Verification, VerifyOptions, VerifyProgress, verify_copy, verify_stored,
@@ -331,7 +331,9 @@ fn what_a_collection_moves_meanwhile_is_no_damage() {
             if calls.fetch_add(1, Ordering::Relaxed) == 0 {
                 let options = CollectOptions::default();
                 let impatient = &mut |_| ControlFlow::Break(());
-                let done = test.vault.collect(&NoCopies, &options, impatient, &|| false).unwrap();
+                let promised = Promises::default();
+                let done = test.vault.collect(&NoCopies, &promised, &options, impatient, &|| false);
+                let done = done.unwrap();
                 assert!(done.rewritten > 0 && done.deleted > done.rewritten, "{done:?}");
             }
         };
