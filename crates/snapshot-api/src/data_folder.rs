@@ -19,7 +19,7 @@ use std::{
 };
 
 use snapshot_domain::{InstanceId, ports::IdSource};
-use snapshot_vault::{InvalidMasterKey, MasterKey, VaultError};
+use snapshot_vault::{BlobKey, InvalidMasterKey, MasterKey, VaultError};
 use thiserror::Error;
 use uuid::Uuid;
 use zeroize::Zeroizing;
@@ -243,7 +243,8 @@ fn read_text(path: &Path) -> Result<Option<String>> {
     }
 }
 
-/// Whether there is any file in a folder or below it.
+/// Whether there is any file in a folder or below it that may be a vault's. Others are not looked for: the `lost+found` of a
+/// disk is not even for everybody to read.
 fn holds_a_file(folder: &Path) -> Result<bool> {
     let failed = |source| DataFolderError::Io {
         action: "listing",
@@ -252,6 +253,10 @@ fn holds_a_file(folder: &Path) -> Result<bool> {
     };
     for entry in fs::read_dir(folder).map_err(failed)? {
         let entry = entry.map_err(failed)?;
+        let name = entry.file_name();
+        if name.to_str().is_none_or(|name| BlobKey::parse(name).is_err()) {
+            continue;
+        }
         if !entry.file_type().map_err(failed)?.is_dir() || holds_a_file(&entry.path())? {
             return Ok(true);
         }
@@ -370,6 +375,17 @@ mod tests {
         assert!(matches!(nothing, DataFolderError::NoVault { .. }), "{nothing}");
         assert!(matches!(no_key, DataFolderError::KeyIsMissing { .. }), "{no_key}");
         assert_eq!(entries(), 1);
+    }
+
+    #[test]
+    fn a_vault_on_a_disk_of_its_own_is_new_though_the_disk_has_a_folder_for_lost_files() {
+        let root = tempfile::tempdir().unwrap();
+        let folder = DataFolder::open(root.path()).unwrap();
+        let lost = folder.vault().join("lost+found");
+        fs::create_dir(&lost).unwrap();
+        fs::write(lost.join("#12"), b"a file without a name").unwrap();
+
+        folder.master_key(None).unwrap();
     }
 
     #[test]
