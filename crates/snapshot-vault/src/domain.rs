@@ -4,7 +4,7 @@ use crate::blob::{BlobEntry, BlobError};
 use crate::copy::CopySession;
 use crate::error::VaultError;
 use crate::format::Flaw;
-use crate::format::manifest::{self, MAX_CONTENT_BYTES, Manifest};
+use crate::format::manifest::{MAX_CONTENT_BYTES, Manifest};
 use crate::format::names;
 use crate::geometry::Geometry;
 use crate::id::{DomainId, ManifestId};
