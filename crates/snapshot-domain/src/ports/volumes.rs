@@ -65,12 +65,14 @@ pub trait VolumeRepository: Send + Sync {
     /// Only those of the storage itself.
     fn saving(&self) -> Result<Vec<Volume>>;
 
-    /// Replaces the stored volume by its next revision.
+    /// Replaces the stored volume by its next revision. Whatever `volume.copies()` says, a volume that stays `available`
+    /// keeps the stored count: copies begin and end without changing the revision.
     ///
     /// # Errors
     ///
-    /// [`Stale`](crate::Error::Stale) unless the stored revision is exactly the one before `volume.revision()`, and the
-    /// stored count of copies is `volume.copies()`, so that a write can't begin beside a copy that began just before;
+    /// [`Stale`](crate::Error::Stale) unless the stored revision is exactly the one before `volume.revision()`, and, of a
+    /// volume that does not stay `available`, when it is being copied: so that a write can't begin beside a copy that began
+    /// just before;
     /// [`NotFound`](crate::Error::NotFound) when the volume is gone.
     fn update(&self, volume: &Volume) -> Result<()>;
 
@@ -115,6 +117,17 @@ impl VolumeQuery {
             tags: Vec::new(),
             state: None,
         }
+    }
+
+    /// Whether all is wanted that one organization has, or none.
+    pub fn is_everything_of_one(&self) -> bool {
+        let Self {
+            scope,
+            name,
+            tags,
+            state,
+        } = self;
+        scope.organizations().len() <= 1 && name.is_none() && tags.is_empty() && state.is_none()
     }
 }
 

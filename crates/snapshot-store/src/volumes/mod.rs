@@ -191,14 +191,17 @@ fn insert(connection: &mut AnyConnection, row: &VolumeRow) -> Outcome<()> {
     Ok(())
 }
 
-/// Replaces a row by its next revision, unless its count of copies changed.
+/// Replaces a row by its next revision. Copies may begin and end meanwhile as long as it stays `available`: what is renamed is
+/// also renamed while requests for snapshots never pause.
 fn replace(connection: &mut AnyConnection, row: &VolumeRow) -> Outcome<()> {
     let previous = volumes::table
         .filter(volumes::id.eq(&row.id))
-        .filter(volumes::revision.eq(row.revision - 1))
-        .filter(volumes::copies.eq(row.copies));
-    let replaced = diesel::update(previous)
-        .set(row)
+        .filter(volumes::revision.eq(row.revision - 1));
+    let mut update = diesel::update(previous).set(row).into_boxed::<MultiBackend>();
+    if row.state != state::AVAILABLE {
+        update = update.filter(volumes::copies.eq(row.copies));
+    }
+    let replaced = update
         .execute(connection)
         .map_err(|error| refused(error, Resource::Volume, &row.id, &row.organization_id))?;
     if replaced == 1 {

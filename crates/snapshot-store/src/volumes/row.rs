@@ -32,6 +32,8 @@ pub(crate) struct VolumeRow {
     pub(super) created_at: i64,
     pub(super) modified_at: i64,
     pub(super) state: String,
+    /// Changed by copies that begin and end alone.
+    #[diesel(skip_update)]
     pub(super) copies: i64,
     pub(super) error_reason: Option<String>,
     pub(super) revision: i64,

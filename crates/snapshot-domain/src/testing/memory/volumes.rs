@@ -67,20 +67,18 @@ impl VolumeRepository for InMemoryStore {
 
     fn update(&self, volume: &Volume) -> Result<()> {
         let mut tables = self.lock();
-        tables.check_is_next_volume(volume)?;
+        tables.replace_volume(volume)?;
         tables.note(volume.id().as_uuid(), volume.organization());
-        tables.volumes.insert(volume.id(), volume.clone());
         Ok(())
     }
 
     fn finish_restore(&self, lease: &Lease, volume: &Volume, outcome: TaskOutcome, now: Timestamp) -> Result<()> {
         let mut tables = self.lock();
         let mut task = tables.task_not_called_off(lease)?;
-        tables.check_is_next_volume(volume)?;
         task.finish(lease, outcome, now)?;
         task.note_losses(volume.losses().cloned());
+        tables.replace_volume(volume)?;
         tables.tasks.insert(task.id(), task);
-        tables.volumes.insert(volume.id(), volume.clone());
         Ok(())
     }
 
@@ -133,13 +131,20 @@ impl Tables {
         Ok(())
     }
 
-    fn check_is_next_volume(&self, volume: &Volume) -> Result<()> {
+    /// Replaces a volume by its next revision. The count of copies stays.
+    fn replace_volume(&mut self, volume: &Volume) -> Result<()> {
         let stored = self.volumes.get(&volume.id()).ok_or(not_found(volume.id()))?;
-        if stored.revision().next() == volume.revision() && stored.copies() == volume.copies() {
-            Ok(())
-        } else {
-            Err(STALE)
+        let copies = stored.copies();
+        let next = match volume.state() {
+            VolumeState::Available { .. } => in_state(volume, VolumeState::Available { copies }),
+            _ if copies > 0 => return Err(STALE),
+            _ => volume.clone(),
+        };
+        if stored.revision().next() != volume.revision() {
+            return Err(STALE);
         }
+        self.volumes.insert(volume.id(), next);
+        Ok(())
     }
 }
 
