@@ -1,6 +1,6 @@
 //! The task that fills a volume from a snapshot.
 
-use snapshot_domain::{RestoreMode, RestoreSource, VolumeId};
+use snapshot_domain::{Error, RestoreMode, RestoreSource, Volume, VolumeId, VolumeState};
 use snapshot_vault::VaultError;
 
 use super::run::{Running, Workshop, chain};
@@ -29,11 +29,12 @@ fn fill(
     source: RestoreSource,
     mode: RestoreMode,
 ) -> Result<u64, MoveError> {
-    let volume = workshop.tasks.volume(volume)?;
+    let volume = still_fetching(workshop, volume)?;
     let copy = open_manifest(&workshop.vault, source.domain, source.snapshot)?;
     let image = workshop.volumes.new_image(&volume).map_err(MoveError::Target)?;
     let losses = restore::fill(&image.file, &copy, mode, workshop.threads, &running.watch)?;
     running.watch.check()?;
+    still_fetching(workshop, volume.id())?;
     image.put_in_place().map_err(MoveError::Target)?;
     let lease = running.task.lease();
     match mode {
@@ -45,6 +46,18 @@ fn fill(
         note_damage(workshop, source);
     }
     Ok(copy.size_bytes())
+}
+
+/// The volume, as long as it waits to be filled. The end of the task may be stored although the database's answer was lost:
+/// from then on the volume is its owner's, who may have written to it.
+fn still_fetching(workshop: &Workshop, volume: VolumeId) -> Result<Volume, MoveError> {
+    let volume = workshop.tasks.volume(volume)?;
+    match volume.state() {
+        VolumeState::Fetching => Ok(volume),
+        VolumeState::Available { .. } | VolumeState::Saving | VolumeState::Error { .. } => {
+            Err(MoveError::Domain(Error::LeaseLost))
+        }
+    }
 }
 
 fn note_damage(workshop: &Workshop, source: RestoreSource) {

@@ -266,6 +266,53 @@ fn every_step_of_a_restore() {
     fail_every_step::<Restoring>();
 }
 
+/// Whoever writes into a volume once it is filled keeps what they wrote, wherever the worker is that filled it first.
+#[test]
+fn a_restore_that_was_overtaken_takes_nothing_from_who_wrote_into_the_volume_since() {
+    let mut nth = 0;
+    while is_written_to_at(nth) {
+        nth += 1;
+    }
+    assert!(nth > 3, "a restore has more steps");
+}
+
+/// Lets another worker fill a volume, and its owner write into it, before the `nth` step of a restore goes on. Whether there
+/// are so many steps.
+fn is_written_to_at(nth: u64) -> bool {
+    let world = Arc::new(World::new());
+    let snapshot = world.begin_snapshot(world.volume_of(&content(1)));
+    world.run_to_the_end();
+    let volume = world.begin_restore(snapshot);
+    let plan = Plan::default();
+
+    let runner = world.run(&plan, |plan| {
+        let world = Arc::clone(&world);
+        let overtake = move || {
+            world.run_to_the_end();
+            world.write(volume, &content(3));
+        };
+        plan.arm(nth, Fault::Overtaken, Box::new(overtake));
+    });
+    eventually("the worker is done with the task", || {
+        let is_over = match plan.hit() {
+            Some(_) => plan.is_over(),
+            None => world.unfinished().is_empty(),
+        };
+        is_over.then_some(())
+    });
+    let hit = plan.disarm();
+    assert!(runner.shut_down(Duration::from_mins(1)), "the runner stops");
+
+    let at = format!("step {nth} ({})", hit.unwrap_or("none"));
+    let bytes = content(if hit.is_some() { 3 } else { 1 });
+    assert_eq!(
+        world.check_volume(volume, &bytes, &at),
+        VolumeStateName::Available,
+        "{at}"
+    );
+    hit.is_some()
+}
+
 #[test]
 fn every_step_of_a_volumes_removal() {
     fail_every_step::<Erasing>();
