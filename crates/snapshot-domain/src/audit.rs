@@ -36,7 +36,7 @@ pub enum Actor {
         /// Its account.
         account: AccountId,
     },
-    /// Somebody at the command line of the host.
+    /// Somebody at the command line of the host; or, of what another organization did, somebody who is not told of.
     Host,
 }
 

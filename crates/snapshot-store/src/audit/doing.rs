@@ -12,7 +12,7 @@ use crate::{Store, columns::id_column, connection::AnyConnection, failure::Outco
 pub(crate) struct Subject {
     pub(crate) id: Vec<u8>,
     pub(crate) organization: Vec<u8>,
-    /// Who else is to find the entry.
+    /// Who else is to find an entry, which tells them that it was done, and not by whom.
     pub(crate) also: Option<Vec<u8>>,
 }
 

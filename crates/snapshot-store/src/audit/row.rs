@@ -44,17 +44,23 @@ insert_into!("audit", AuditRow {
 });
 
 impl AuditRow {
-    /// The entry of an act that changed this, for each organization that is to find it.
+    /// The entry of an act that changed this, and, for others who are to know of it, one that does not tell who acted.
     pub(super) fn about(&self, subject: &Subject) -> Vec<Self> {
-        let entry_of = |organization: &Vec<u8>| Self {
-            organization_id: organization.clone(),
+        let own = Self {
+            organization_id: subject.organization.clone(),
             resource_id: Some(subject.id.clone()),
             ..self.clone()
         };
-        std::iter::once(&subject.organization)
-            .chain(&subject.also)
-            .map(entry_of)
-            .collect()
+        let others = subject.also.iter().map(|organization| Self {
+            organization_id: organization.clone(),
+            token_id: None,
+            account_id: None,
+            // The column can't be empty. This names no request, and the entry has the same id for both sides anyway.
+            request_id: self.id.clone(),
+            ..own.clone()
+        });
+        let others: Vec<_> = others.collect();
+        std::iter::once(own).chain(others).collect()
     }
 }
 

@@ -5,7 +5,7 @@ use super::{
     world::{World, assert_not_found, assert_stale, race},
 };
 use crate::{
-    Error, Limit, OrganizationId, OwnQuota, Resource, Scope, Snapshot, SnapshotChanges, Task, Transfer, Work,
+    Actor, Error, Limit, OrganizationId, OwnQuota, Resource, Scope, Snapshot, SnapshotChanges, Task, Transfer, Work,
     ports::{AuditQuery, Slice},
     testing::{a_receipt, a_snapshot, a_task, a_transfer, an_audit_entry, an_organization_id, moment, name},
 };
@@ -296,7 +296,7 @@ pub fn lets_either_the_acceptance_or_the_deletion_win(ports: &dyn Ports) {
     }
 }
 
-/// Both find the same entry.
+/// Both find an entry. The giver's does not tell who on the other side acted, nor in which request.
 pub fn tells_both_sides_of_an_acceptance(ports: &dyn Ports) {
     let world = World::new(ports);
     let receiver = world.another_organization();
@@ -314,5 +314,9 @@ pub fn tells_both_sides_of_an_acceptance(ports: &dyn Ports) {
         assert_eq!(noted.len(), 1);
         assert_eq!((noted[0].id, noted[0].organization), (entry.id, organization));
         assert_eq!(noted[0].resource, Some(snapshot.id().as_uuid()));
+        let by_receiver = (noted[0].actor, noted[0].request) == (entry.actor, entry.request);
+        let by_nobody = noted[0].actor == Actor::Host && noted[0].request != entry.request;
+        let is_receivers = organization == receiver;
+        assert_eq!((by_receiver, by_nobody), (is_receivers, !is_receivers));
     }
 }

@@ -4,7 +4,7 @@ use uuid::Uuid;
 
 use super::{InMemoryStore, Tables, slice_of};
 use crate::{
-    Actor, AuditEntry, OrganizationId, Result, Timestamp,
+    Actor, AuditEntry, OrganizationId, RequestId, Result, Timestamp,
     ports::{Act, AuditCursor, AuditLog, AuditQuery, Slice},
 };
 
@@ -74,11 +74,15 @@ impl Tables {
         }
     }
 
-    /// As [`note`](Self::note), of what two organizations are to know.
+    /// As [`note`](Self::note), of what another organization is to know too, but not by whom it was done.
     pub(super) fn note_for_both(&mut self, resource: Uuid, one: OrganizationId, other: OrganizationId) {
         let doing = DOING.with_borrow(Clone::clone);
         self.note(resource, one);
-        DOING.set(doing);
+        DOING.set(doing.map(|entry| AuditEntry {
+            actor: Actor::Host,
+            request: RequestId::new(entry.id.as_uuid()),
+            ..entry
+        }));
         self.note(resource, other);
     }
 
