@@ -176,7 +176,9 @@ impl TransferService {
     /// [`NotFound`](Error::NotFound) when there is none (any more), or when it is somebody else's.
     pub fn withdraw(&self, caller: &Caller, id: TransferId) -> Result<()> {
         let scope = caller.may(Right::Change)?.scope();
-        self.open(id)?;
+        if !scope.covers(self.open(id)?.giver) {
+            return Err(not_found(id));
+        }
         self.transfers.withdraw(&scope, id)
     }
 
