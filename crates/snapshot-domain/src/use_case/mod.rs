@@ -7,6 +7,7 @@ mod access;
 mod audit;
 mod checks;
 mod maintenance;
+mod owed_ends;
 mod quotas;
 mod receipts;
 mod recovery;

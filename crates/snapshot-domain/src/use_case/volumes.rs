@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, path::PathBuf, sync::Arc};
 
-use super::{Begun, ReceiptOf, Tracked, until_not_stale};
+use super::{Begun, ReceiptOf, Tracked, owed_ends::OwedEnds, until_not_stale};
 use crate::{
     Caller, Error, Name, NewVolume, OrganizationId, RequestId, Resource, RestoreMode, RestoreSource, Result,
     RevisionCondition, Right, SnapshotId, Tags, Task, TaskId, Timestamp, Volume, VolumeChanges, VolumeEvent, VolumeId,
@@ -84,6 +84,7 @@ pub struct VolumeService {
     pub(super) bytes: Arc<dyn VolumeBytes>,
     pub(super) clock: Arc<dyn Clock>,
     ids: Arc<dyn IdSource>,
+    pub(super) owed_ends: OwedEnds,
 }
 
 impl VolumeService {
@@ -103,6 +104,7 @@ impl VolumeService {
             bytes,
             clock,
             ids,
+            owed_ends: OwedEnds::default(),
         }
     }
 

@@ -1,7 +1,10 @@
 //! Writing new bytes into a volume: all of them, or none.
 
-use super::{VolumeService, until_not_stale};
-use crate::{Caller, Error, Result, Right, Volume, VolumeEvent, VolumeId, ports::StagedWrite};
+use super::{VolumeService, owed_ends::OwedEnd, until_not_stale};
+use crate::{
+    Caller, Error, Resource, Result, Right, Volume, VolumeEvent, VolumeId, VolumeState, VolumeStateName,
+    ports::StagedWrite,
+};
 
 impl VolumeService {
     /// Begins to write new bytes into one of the caller's volumes, which is `saving` from now on until the write is
@@ -14,44 +17,115 @@ impl VolumeService {
     /// [`VolumeBytes::stage`](crate::ports::VolumeBytes::stage) can fail with.
     pub fn begin_write(&self, caller: &Caller, id: VolumeId) -> Result<VolumeWrite> {
         let permit = caller.may(Right::Change)?;
-        let volume = until_not_stale(|| {
-            let mut volume = self.volumes.find(&permit.scope(), id)?;
+        let find = || self.volumes.find(&permit.scope(), id);
+        // First, so that who may not see the volume learns nothing of its writes.
+        find()?;
+        let owed = self.owed_ends.begin(id).ok_or_else(|| is_being_written(id))?;
+        let begun = until_not_stale(|| {
+            let mut volume = find()?;
             volume.apply(VolumeEvent::WriteBegun, self.clock.now())?;
             self.volumes.update(&volume)?;
             Ok(volume)
-        })?;
+        });
+        let volume = match begun {
+            Ok(volume) => volume,
+            // The row may tell of the write all the same, when only the answer of the database was lost.
+            Err(error @ Error::Unavailable { .. }) => return Err(error),
+            Err(error) => {
+                owed.stored();
+                return Err(error);
+            }
+        };
         match self.bytes.stage(&volume) {
             Ok(staged) => Ok(VolumeWrite {
                 service: self.clone(),
                 volume,
                 staged,
                 written_bytes: 0,
+                owed,
             }),
             Err(error) => {
-                self.end_write(id, &VolumeEvent::WriteAbandoned)?;
+                self.end_write(owed, id, VolumeEvent::WriteAbandoned)?;
                 Err(error)
             }
         }
     }
 
-    fn end_write(&self, id: VolumeId, event: &VolumeEvent) -> Result<Volume> {
+    /// Whether there are writes that ended, of which the rows may not tell. Somebody has to
+    /// [`store these ends`](Self::store_owed_ends).
+    pub fn owes_ends(&self) -> bool {
+        self.owed_ends.are_there()
+    }
+
+    /// Stores the ends of writes that the rows did not take, again and again until none is left. Before each round it calls
+    /// `pause` with how many there were. Returns at once when somebody else is at it.
+    pub fn store_owed_ends(&self, mut pause: impl FnMut(u32)) {
+        let mut owed = self.owed_ends.begin_paying();
+        let mut rounds = 0;
+        while let Some(ends) = owed {
+            pause(rounds);
+            rounds = rounds.saturating_add(1);
+            for (id, end) in ends {
+                if is_settled(&self.store_owed_end(id, &end)) {
+                    self.owed_ends.paid(id);
+                }
+            }
+            owed = self.owed_ends.go_on_paying();
+        }
+    }
+
+    fn store_owed_end(&self, id: VolumeId, end: &VolumeEvent) -> Result<()> {
+        // While an end is owed nobody else writes: a volume that is `saving` is so because of this write.
+        match self.volumes.get(id)?.state() {
+            VolumeState::Saving => self.store_end(id, end).map(drop),
+            VolumeState::Available { .. } | VolumeState::Fetching | VolumeState::Error { .. } => Ok(()),
+        }
+    }
+
+    fn end_write(&self, mut owed: OwedEnd, id: VolumeId, end: VolumeEvent) -> Result<Volume> {
+        let stored = self.store_end(id, &end);
+        owed.is(end);
+        if is_settled(&stored) {
+            owed.stored();
+        }
+        stored
+    }
+
+    fn store_end(&self, id: VolumeId, end: &VolumeEvent) -> Result<Volume> {
         until_not_stale(|| {
             let mut volume = self.volumes.get(id)?;
-            volume.apply(event.clone(), self.clock.now())?;
+            volume.apply(end.clone(), self.clock.now())?;
             self.volumes.update(&volume)?;
             Ok(volume)
         })
     }
 }
 
-/// New bytes of a volume on their way. To be ended by [`commit`](Self::commit) or [`abandon`](Self::abandon): one that is
-/// dropped leaves its volume `saving` until the service starts again.
+/// Whether trying again could change nothing: it is done, or the volume is gone or no longer `saving`.
+const fn is_settled<T>(stored: &Result<T>) -> bool {
+    !matches!(stored, Err(Error::Unavailable { .. } | Error::Stale { .. }))
+}
+
+/// What somebody is told who wants to write beside another write.
+const fn is_being_written(id: VolumeId) -> Error {
+    Error::Conflict {
+        resource: Resource::Volume,
+        id: id.as_uuid(),
+        state: VolumeStateName::Saving.as_str(),
+        reason: "volume is not available",
+    }
+}
+
+/// New bytes of a volume on their way. To be ended by [`commit`](Self::commit) or [`abandon`](Self::abandon): the end of one
+/// that is dropped is owed until [`VolumeService::store_owed_ends`] stores it.
 #[must_use = "a write that is neither committed nor abandoned leaves its volume `saving`"]
 pub struct VolumeWrite {
     service: VolumeService,
     volume: Volume,
     staged: Box<dyn StagedWrite>,
     written_bytes: u64,
+    /// After the staged bytes, so that they are gone when somebody else may write.
+    owed: OwedEnd,
 }
 
 impl VolumeWrite {
@@ -87,12 +161,13 @@ impl VolumeWrite {
             service,
             volume,
             staged,
+            owed,
             ..
         } = self;
         match staged.commit() {
-            Ok(()) => service.end_write(volume.id(), &VolumeEvent::WriteCommitted),
+            Ok(()) => service.end_write(owed, volume.id(), VolumeEvent::WriteCommitted),
             Err(error) => {
-                service.end_write(volume.id(), &VolumeEvent::WriteAbandoned)?;
+                service.end_write(owed, volume.id(), VolumeEvent::WriteAbandoned)?;
                 Err(error)
             }
         }
@@ -108,9 +183,10 @@ impl VolumeWrite {
             service,
             volume,
             staged,
+            owed,
             ..
         } = self;
         drop(staged);
-        service.end_write(volume.id(), &VolumeEvent::WriteAbandoned)
+        service.end_write(owed, volume.id(), VolumeEvent::WriteAbandoned)
     }
 }

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use mockall::predicate::eq;
 use snapshot_domain::{
-    Error, Finding, Resource, Right, Snapshot, SnapshotChanges, Volume, VolumeId, VolumeState,
-    ports::{Measured, Slice, SnapshotQuery},
+    Error, Finding, Resource, Right, Scope, Snapshot, SnapshotChanges, Volume, VolumeId, VolumeState,
+    ports::{Measured, Slice, SnapshotQuery, VolumeBytes, VolumeRepository},
     testing::{
         InMemorySnapshotBytes, InMemoryStore, InMemoryVolumes, ManualClock, MockCheckRepository,
         MockOrganizationRepository, MockReadAt, MockSnapshotBytes, MockSnapshotRepository, MockStagedWrite,
@@ -419,6 +419,113 @@ fn a_write_that_can_not_be_committed_leaves_the_volume_at_rest() {
         story.stored_volume(&volume).state(),
         &VolumeState::Available { copies: 0 }
     );
+}
+
+/// How the next update of a row ends.
+#[derive(Clone, Copy)]
+enum Update {
+    Stored,
+    /// It is stored, and nobody is told.
+    AnswerLost,
+    Refused,
+}
+
+/// A service over the story's rows, of which the updates end like this; further ones are stored.
+fn writing_over(story: &Story, updates: &'static [Update]) -> VolumeService {
+    let mut ports = Ports::default();
+    let rows = story.services.store.clone();
+    let find = move |scope: &Scope, id| VolumeRepository::find(&rows, scope, id);
+    ports.volumes.expect_find().returning(find);
+    let rows = story.services.store.clone();
+    let get = move |id| VolumeRepository::get(&rows, id);
+    ports.volumes.expect_get().returning(get);
+    let rows = story.services.store.clone();
+    let mut updates = updates.iter();
+    ports.volumes.expect_update().returning(move |volume| {
+        let update = || VolumeRepository::update(&rows, volume);
+        match updates.next() {
+            Some(Update::Refused) => Err(broken()),
+            Some(Update::AnswerLost) => update().and(Err(broken())),
+            Some(Update::Stored) | None => update(),
+        }
+    });
+    let mut bytes = MockVolumeBytes::new();
+    let kept = story.services.volume_bytes.clone();
+    bytes.expect_stage().returning(move |volume| kept.stage(volume));
+    ports.into_volume_service(bytes)
+}
+
+/// How often the end of a write has to be stored until the rows tell of it.
+fn rounds_until_stored(service: &VolumeService) -> u32 {
+    let mut pauses = 0;
+    service.store_owed_ends(|round| {
+        assert_eq!(round, pauses);
+        pauses += 1;
+    });
+    assert!(!service.owes_ends());
+    pauses
+}
+
+#[test]
+fn a_write_of_which_nobody_knows_whether_it_began_is_ended_as_soon_as_the_database_answers() {
+    use Update::{AnswerLost, Refused};
+
+    let story = Story::new();
+    let volume = story.volume();
+    let service = writing_over(&story, &[AnswerLost, Refused, Refused]);
+
+    let write = service.begin_write(&story.owner, volume.id());
+    assert!(matches!(write.map(drop), Err(Error::Unavailable { .. })));
+    assert_eq!(story.stored_volume(&volume).state(), &VolumeState::Saving);
+    let beside = service.begin_write(&story.owner, volume.id());
+    assert_conflict(beside, Resource::Volume, volume.id().as_uuid(), "saving");
+    assert!(service.owes_ends());
+
+    assert_eq!(rounds_until_stored(&service), 3);
+    service
+        .begin_write(&story.owner, volume.id())
+        .unwrap()
+        .abandon()
+        .unwrap();
+}
+
+#[test]
+fn a_write_that_did_not_begin_disturbs_no_other_one() {
+    let story = Story::new();
+    let volume = story.volume();
+    let service = writing_over(&story, &[Update::Refused]);
+
+    let write = service.begin_write(&story.owner, volume.id());
+
+    assert!(matches!(write.map(drop), Err(Error::Unavailable { .. })));
+    assert_eq!(rounds_until_stored(&service), 1);
+    assert_eq!(story.stored_volume(&volume), volume);
+}
+
+#[test]
+fn an_end_of_a_write_that_the_database_does_not_take_is_stored_later() {
+    use Update::{AnswerLost, Refused, Stored};
+
+    let ways: [(&'static [Update], u32); 2] = [(&[Stored, Refused, Refused], 2), (&[Stored, AnswerLost], 1)];
+    for (updates, rounds) in ways {
+        for commits in [true, false] {
+            let story = Story::new();
+            let volume = story.volume();
+            let service = writing_over(&story, updates);
+            let mut write = service.begin_write(&story.owner, volume.id()).unwrap();
+            write.write(b"new").unwrap();
+
+            let ended = if commits { write.commit() } else { write.abandon() };
+
+            assert!(matches!(ended, Err(Error::Unavailable { .. })), "{ended:?}");
+            assert_eq!(rounds_until_stored(&service), rounds);
+            assert_eq!(
+                story.stored_volume(&volume).state(),
+                &VolumeState::Available { copies: 0 }
+            );
+            assert_eq!(story.read(&volume, 3), if commits { b"new" } else { b"\0\0\0" });
+        }
+    }
 }
 
 #[test]
