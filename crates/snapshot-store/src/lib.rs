@@ -48,6 +48,7 @@
 
 mod address;
 mod audit;
+mod beside;
 mod by_id;
 mod checkpoints;
 mod checks;

@@ -9,6 +9,7 @@ use thiserror::Error as ThisError;
 use crate::{
     ConnectError, InvalidUrl, LockError, MigrateError,
     address::Address,
+    beside::Beside,
     connection::{AnyConnection, Role},
     failure::{Failure, Outcome},
     migrate::{lock_beside, migrate},
@@ -27,6 +28,8 @@ struct Database {
     options: StoreOptions,
     /// For reads; on PostgreSQL for writes too.
     pool: Pool,
+    /// For reads that go on from one to the next.
+    beside: Beside,
     /// On SQLite, what writes.
     writer: Option<Writer>,
     places: Places,
@@ -35,7 +38,8 @@ struct Database {
 /// How a store uses its database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StoreOptions {
-    /// The most connections at once; on SQLite the most readers.
+    /// The most connections at once. On SQLite the most readers, beside one for each thread that reads
+    /// [`together and on`](Store::together_and_on).
     pub connections: u32,
     /// How long a call waits for a free connection before it is refused.
     pub connection_timeout: Duration,
@@ -102,6 +106,7 @@ impl Store {
             address,
             options,
             pool,
+            beside: Beside::default(),
             writer,
             places: Places::default(),
         })))
@@ -151,6 +156,17 @@ impl Store {
 
     pub(crate) fn pool(&self) -> &Pool {
         &self.0.pool
+    }
+
+    /// A connection that no other thread keeps this one from having, and where to give it back.
+    pub(crate) fn connection_beside(&self) -> Result<(AnyConnection, Beside), ConnectError> {
+        let Database {
+            address,
+            options,
+            beside,
+            ..
+        } = &*self.0;
+        Ok((beside.take(address, options.lock_timeout)?, beside.clone()))
     }
 
     pub(crate) fn default_quota(&self) -> Quota {

@@ -11,7 +11,7 @@ use std::{
 
 use snapshot_domain::TokenHash;
 
-use crate::{Store, connection::AnyConnection, failure::Outcome, pool::Lent, tokens::KnownCaller};
+use crate::{Store, beside::Beside, connection::AnyConnection, failure::Outcome, pool::Lent, tokens::KnownCaller};
 
 /// How old what a thread goes on reading in may become. What this process commits is seen at once; this is how long a
 /// commit of another process may be missed.
@@ -23,7 +23,7 @@ const MOST_CALLERS: usize = 8;
 /// The connection that this thread's reads from one store share.
 struct Held {
     place: usize,
-    lent: Lent,
+    link: Link,
     /// Whether reads are being done together right now. Otherwise the transaction is left open for others.
     in_use: bool,
     /// Before the transaction began.
@@ -32,6 +32,36 @@ struct Held {
     commits: u64,
     /// What the transaction showed of tokens.
     callers: Vec<(TokenHash, KnownCaller)>,
+}
+
+/// Where reads that are done together are done.
+enum Link {
+    /// One of the pool's, for a thread that can wait until it is free.
+    Lent(Lent),
+    /// One beside them: long reads may have all of the pool's, and who goes on reading serves others, who would wait too.
+    Beside(AnyConnection, Beside),
+}
+
+impl Link {
+    fn open(store: &Store, goes_on: bool) -> Option<Self> {
+        if !goes_on {
+            return store.pool().lend().ok().map(Self::Lent);
+        }
+        match store.connection_beside() {
+            Ok((connection, beside)) => Some(Self::Beside(connection, beside)),
+            Err(error) => {
+                log::warn!("a thread that serves requests gets no connection of its own: {error}");
+                None
+            }
+        }
+    }
+
+    fn connection(&mut self) -> &mut AnyConnection {
+        match self {
+            Self::Lent(lent) => lent.connection(),
+            Self::Beside(connection, _) => connection,
+        }
+    }
 }
 
 thread_local! {
@@ -50,6 +80,8 @@ impl Store {
     /// they are at one moment after this was called.
     ///
     /// A server is asked as it would be without this: a transaction would be two more questions to it.
+    ///
+    /// Waits while all connections are in use.
     pub fn together<T>(&self, reads: impl FnOnce() -> T) -> T {
         let _end = self.begin_together(false);
         reads()
@@ -57,7 +89,7 @@ impl Store {
 
     /// As [`together`](Self::together), but goes on in the transaction that this thread left open, and leaves it open. Whatever
     /// this process committed before this was called is seen; what others committed in the last
-    /// [`OLDEST_READ`] may not be.
+    /// [`OLDEST_READ`] may not be. Waits for no connection that others use.
     ///
     /// True when [`end_together`](Self::end_together) is owed from now on: to be called on this thread as soon as it has done
     /// what it has to do now.
@@ -89,7 +121,7 @@ impl Store {
                 if let Some(held) = left_open {
                     held.end();
                 }
-                Held::begin(self)?
+                Held::begin(self, stays_open)?
             }
         };
         HELD.set(Some(Held { in_use: true, ..held }));
@@ -101,12 +133,12 @@ impl Store {
         // Taken out, so that a panic drops it: what a connection was interrupted in is not gone on with.
         match HELD.take() {
             Some(mut held) if held.serves(self) => {
-                let result = queries(held.lent.connection());
+                let result = queries(held.link.connection());
                 HELD.set(Some(held));
                 result
             }
             Some(held) if !held.in_use => {
-                // First: it may be the pool's only one.
+                // First: it may be one of the pool, and its only one.
                 held.end();
                 self.pool().read(queries)
             }
@@ -140,14 +172,14 @@ impl Store {
 }
 
 impl Held {
-    fn begin(store: &Store) -> Option<Self> {
+    fn begin(store: &Store, goes_on: bool) -> Option<Self> {
         // Both before the transaction: it then sees all that they tell of.
         let (begun, commits) = (Instant::now(), store.commits());
-        let mut lent = store.pool().lend().ok()?;
-        lent.connection().begin_read().ok()?;
+        let mut link = Link::open(store, goes_on)?;
+        link.connection().begin_read().ok()?;
         Some(Self {
             place: store.place(),
-            lent,
+            link,
             in_use: false,
             begun,
             commits,
@@ -162,9 +194,16 @@ impl Held {
     }
 
     fn end(mut self) {
-        if let Err(error) = self.lent.connection().end_read() {
-            // The pool does not take back a connection that is still in a transaction.
+        if let Err(error) = self.link.connection().end_read() {
+            // A connection that is still in a transaction is used by nobody again. The pool sees to its own.
             log::warn!("a read could not be ended: {error}");
+            return;
+        }
+        if let Link::Beside(mut connection, beside) = self.link
+            && !connection.is_lost()
+            && !std::thread::panicking()
+        {
+            beside.give_back(connection);
         }
     }
 }

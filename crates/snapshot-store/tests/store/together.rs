@@ -243,3 +243,27 @@ fn a_panic_among_reads_leaves_no_transaction_open() {
     assert!(panicked.is_err());
     assert!(!after);
 }
+
+#[test]
+fn who_goes_on_reading_waits_for_nobody_who_has_the_last_connection() {
+    let place = in_a_temporary_file();
+    let token = a_token(place.store());
+    let options = StoreOptions {
+        connections: 1,
+        connection_timeout: Duration::from_millis(1),
+        ..StoreOptions::default()
+    };
+    let store = Store::open(&place.place.url(), options).unwrap();
+
+    let taken = store.together(|| {
+        // Its reads are done on the pool's only connection, until the other thread has ended.
+        let elsewhere = || {
+            let (is_taken, _) = store.together_and_on(|| is_taken(&store, &token.hash));
+            store.end_together();
+            is_taken
+        };
+        std::thread::scope(|scope| [(); 2].map(|()| scope.spawn(elsewhere).join().unwrap()))
+    });
+
+    assert_eq!(taken, [true, true]);
+}
