@@ -331,7 +331,7 @@ fn hung_readers_and_writers_do_not_keep_others_waiting() {
     let service = Setup::new().set("SNAPSHOT__SERVER__BLOCKING_THREADS", "2").start();
     let client = service.client();
     let volume = id_of(&client.make_volume(64 << 20));
-    let hung: Vec<_> = (0..20)
+    let hung: Vec<_> = (0..16)
         .map(|number| {
             let written = id_of(&client.make_volume(MIB as u64));
             let mut stream = client.connect();

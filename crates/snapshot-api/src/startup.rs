@@ -1,10 +1,10 @@
 //! Putting the service together: the only place that names concrete stores.
 
-use std::sync::Arc;
+use std::{num::NonZero, sync::Arc};
 
 use actix_web::web::Data;
 use anyhow::Context as _;
-use snapshot_api::{Api, ApiSettings, Changes, Health, Rates, Reads, Transfers, Turns};
+use snapshot_api::{Api, ApiSettings, Changes, Health, LongReads, Rates, Reads, Transfers, Turns};
 use snapshot_domain::{
     InstanceId, Name, Result as DomainResult, Timestamp, Work,
     ports::{Clock as _, PackRepository},
@@ -359,6 +359,7 @@ impl Parts {
             audit: audit(&self.store),
             ids: Arc::new(RandomIds),
             reads: Arc::new(StoreReads(self.store.clone())),
+            long_reads: long_reads(settings),
             health: Arc::new(StoreHealth(self.store.clone())),
             wake_workers: Box::new(runner.waker()),
             transfers: Transfers::at_most(settings.limits.transfers.get()),
@@ -389,6 +390,16 @@ impl Reads for StoreReads {
     fn end(&self) {
         self.0.end_together();
     }
+
+    fn at_one_moment(&self, reads: &mut dyn FnMut()) {
+        self.0.together(reads);
+    }
+}
+
+/// Half of the connections: the other half is for whatever must not wait for lists.
+fn long_reads(settings: &Settings) -> LongReads {
+    let half = usize::try_from(settings.database.connections / 2).unwrap_or(usize::MAX);
+    LongReads::at_most(NonZero::new(half).unwrap_or(NonZero::<usize>::MIN))
 }
 
 /// The service can do its work when its rows can be read.

@@ -57,7 +57,7 @@ pub(super) struct SnapshotBody<'a> {
     verified_at: Option<Written<Timestamp>>,
     /// Bytes that it added when it was made.
     stored_size: Option<u64>,
-    /// Bytes that deleting it now would free, while that is known.
+    /// Bytes that deleting it now would free, while that is known. Null of a snapshot that was made for another organization.
     exclusive_size: Option<u64>,
     /// Percent, while it is worked on.
     #[serde(skip_serializing_if = "Option::is_none")]

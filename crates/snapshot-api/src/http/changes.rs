@@ -16,9 +16,13 @@ use std::{
 
 use actix_web::rt::time::timeout;
 use futures_util::task::AtomicWaker;
+use snapshot_domain::AccountId;
 use uuid::Uuid;
 
-use super::error::ApiError;
+use super::{
+    error::ApiError,
+    shares::{Share, Shares},
+};
 
 /// How often somebody who waits looks without having been told of a change.
 pub(super) const LOOK: Duration = Duration::from_secs(2);
@@ -29,14 +33,13 @@ pub struct Changes(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
-    /// How many may wait at once.
-    most: usize,
+    /// For who may wait at once.
+    places: Shares,
     watched: Mutex<Watched>,
 }
 
 #[derive(Debug, Default)]
 struct Watched {
-    watchers: usize,
     by_id: HashMap<Uuid, Vec<Arc<Signal>>>,
     is_closed: bool,
 }
@@ -55,10 +58,10 @@ impl Signal {
 }
 
 impl Changes {
-    /// Lets at most so many wait at once.
+    /// Lets at most so many wait at once, and a quarter of them for one account.
     pub fn at_most(count: usize) -> Self {
         Self(Arc::new(Shared {
-            most: count,
+            places: Shares::of(count),
             watched: Mutex::default(),
         }))
     }
@@ -84,17 +87,19 @@ impl Changes {
     /// # Errors
     ///
     /// 503 when as many watch as may.
-    pub(super) fn watch(&self, id: Uuid) -> Result<Watch, ApiError> {
+    pub(super) fn watch(&self, id: Uuid, account: AccountId) -> Result<Watch, ApiError> {
+        let place = self.0.places.take(account).ok_or(ApiError::TooManyWaiting)?;
         let mut watched = self.lock();
-        if watched.watchers >= self.0.most {
-            return Err(ApiError::TooManyWaiting);
-        }
-        watched.watchers += 1;
         let signal = Arc::new(Signal::default());
         watched.by_id.entry(id).or_default().push(Arc::clone(&signal));
         drop(watched);
         let changes = self.clone();
-        Ok(Watch { changes, id, signal })
+        Ok(Watch {
+            changes,
+            id,
+            signal,
+            _place: place,
+        })
     }
 
     fn lock(&self) -> MutexGuard<'_, Watched> {
@@ -109,6 +114,7 @@ pub(super) struct Watch {
     changes: Changes,
     id: Uuid,
     signal: Arc<Signal>,
+    _place: Share,
 }
 
 impl Watch {
@@ -138,7 +144,6 @@ impl Watch {
 impl Drop for Watch {
     fn drop(&mut self) {
         let mut watched = self.changes.lock();
-        watched.watchers -= 1;
         if let Some(signals) = watched.by_id.get_mut(&self.id) {
             signals.retain(|signal| !Arc::ptr_eq(signal, &self.signal));
             if signals.is_empty() {
@@ -158,11 +163,15 @@ mod tests {
     const ID: Uuid = Uuid::from_u128(1);
     const LONG: Duration = Duration::from_hours(1);
 
+    fn begin(changes: &Changes) -> Result<Watch, ApiError> {
+        changes.watch(ID, AccountId::new(Uuid::nil()))
+    }
+
     #[test]
     fn who_watches_is_told_of_changes_before_and_during_the_wait() {
         System::new().block_on(async {
-            let changes = Changes::at_most(2);
-            let (first, second) = (changes.watch(ID).unwrap(), changes.watch(ID).unwrap());
+            let changes = Changes::at_most(8);
+            let (first, second) = (begin(&changes).unwrap(), begin(&changes).unwrap());
 
             changes.tell(ID);
             first.changed(LONG).await;
@@ -176,7 +185,7 @@ mod tests {
     fn who_watches_something_else_is_not_told() {
         System::new().block_on(async {
             let changes = Changes::at_most(1);
-            let watch = changes.watch(ID).unwrap();
+            let watch = begin(&changes).unwrap();
 
             changes.tell(Uuid::from_u128(2));
 
@@ -187,23 +196,23 @@ mod tests {
     #[test]
     fn nobody_waits_when_the_service_is_about_to_stop() {
         System::new().block_on(async {
-            let changes = Changes::at_most(2);
-            let watch = changes.watch(ID).unwrap();
+            let changes = Changes::at_most(8);
+            let watch = begin(&changes).unwrap();
 
             join(watch.changed(LONG), async { changes.close() }).await;
             watch.changed(LONG).await;
-            changes.watch(ID).unwrap().changed(LONG).await;
+            begin(&changes).unwrap().changed(LONG).await;
         });
     }
 
     #[test]
     fn who_leaves_makes_room_and_leaves_nothing_behind() {
         let changes = Changes::at_most(1);
-        let watch = changes.watch(ID).unwrap();
+        let watch = begin(&changes).unwrap();
 
-        assert!(changes.watch(ID).is_err());
+        assert!(begin(&changes).is_err());
         drop(watch);
-        drop(changes.watch(ID).unwrap());
+        drop(begin(&changes).unwrap());
 
         assert!(changes.lock().by_id.is_empty());
     }

@@ -12,7 +12,7 @@ use actix_web::{
         Method,
         header::{ACCEPT_RANGES, CONTENT_RANGE, ContentType, ETAG},
     },
-    web::Bytes,
+    web::{Bytes, Data},
 };
 use futures_util::{
     FutureExt, StreamExt,
@@ -24,10 +24,11 @@ use snapshot_domain::{RequestId, VolumeSize, ports::ReadAt};
 use super::{
     Api,
     blocking::on_pool,
+    caller,
     error::ApiError,
     range::{Wanted, wanted},
     request_id,
-    transfers::Transfer,
+    shares::Share,
 };
 
 /// How many bytes are read at once.
@@ -51,7 +52,7 @@ pub(super) struct Source {
 /// # Errors
 ///
 /// 416 for a range that there is not; 503 when too many are answered already; what reading can fail with.
-pub(super) async fn answer(api: &Api, request: &HttpRequest, source: Source) -> Result<HttpResponse, ApiError> {
+pub(super) async fn answer(api: &Data<Api>, request: &HttpRequest, source: Source) -> Result<HttpResponse, ApiError> {
     let Source { bytes, size, version } = source;
     let size_bytes = size.as_bytes();
     let etag = version.map(|version| format!("\"{version}\""));
@@ -80,7 +81,8 @@ pub(super) async fn answer(api: &Api, request: &HttpRequest, source: Source) -> 
     if request.method() == Method::HEAD {
         return Ok(answer.body(SizedStream::new(length, stream::empty::<Result<Bytes, ApiError>>())));
     }
-    let transfer = api.transfers.begin()?;
+    let account = caller::identify(api, request).await?.account;
+    let transfer = api.transfers.begin(account)?;
     let first = Reader { bytes, range }.read().await?;
     let body = pieces(first, transfer, request_id::of(request)).flat_map(|piece| stream::iter(slices(piece)));
     Ok(answer.body(SizedStream::new(length, body)))
@@ -110,7 +112,7 @@ impl Reader {
     }
 }
 
-fn pieces(first: Read, transfer: Transfer, request: RequestId) -> impl stream::Stream<Item = Result<Bytes, ApiError>> {
+fn pieces(first: Read, transfer: Share, request: RequestId) -> impl stream::Stream<Item = Result<Bytes, ApiError>> {
     let first: LocalBoxFuture<'static, _> = future::ready(Ok(first)).boxed_local();
     let pieces = stream::unfold(Some(first), |ahead| async {
         match ahead?.await {

@@ -17,7 +17,7 @@ use snapshot_domain::{
 
 use super::{
     Api,
-    blocking::on_pool,
+    blocking::{read_at_one_moment, read_long},
     body::USUAL_BYTES,
     caller,
     error::ApiError,
@@ -48,10 +48,18 @@ pub(super) trait Listed: Sized + Send + 'static {
 
     /// Reads the conditions. `None` when one is wrong or the scope is, which is noted.
     fn query(fields: &mut Fields, scope: Option<Scope>) -> Option<Self::Query>;
+    /// Whether [`count`](Self::count) takes no longer for many that match than for few.
+    fn is_counted(query: &Self::Query) -> bool;
     /// How many match.
     fn count(api: &Api, query: &Self::Query) -> DomainResult<u64>;
     /// Some that match.
     fn slice(api: &Api, query: &Self::Query, slice: Slice<Self::Cursor>) -> DomainResult<Vec<Tracked<Self>>>;
+    /// As [`slice`](Self::slice), but `None` where that could hold up a thread that serves connections.
+    fn short_slice(
+        api: &Api,
+        query: &Self::Query,
+        slice: Slice<Self::Cursor>,
+    ) -> DomainResult<Option<Vec<Tracked<Self>>>>;
     /// The place of one.
     fn cursor(&self) -> Self::Cursor;
     /// Writes the JSON of one.
@@ -66,10 +74,15 @@ pub(super) trait Listed: Sized + Send + 'static {
 pub(super) async fn answer<T: Listed>(api: &Data<Api>, request: &HttpRequest) -> Result<HttpResponse, ApiError> {
     let generation = Generation::of(api, request);
     let query = request.query_string().to_owned();
-    let begun = caller::read_as(api, request, move |api, caller| {
-        begin::<T>(api, caller, &query, generation)
+    let asked = caller::read_as(api, request, move |api, caller| {
+        let asked = Asked::<T>::parse(caller, &query, generation)?;
+        asked.begin_if_short(api)
     });
-    match begun.await? {
+    let begun = match asked.await? {
+        Ok(begun) => begun,
+        Err(asked) => read_long(api, move |api| read_at_one_moment(api, || asked.begin(api))).await?,
+    };
+    match begun {
         Begun::Page { total, links, json } => Ok(HttpResponse::Ok()
             .content_type(ContentType::json())
             .insert_header((TOTAL_COUNT, HeaderValue::from(total)))
@@ -83,6 +96,7 @@ pub(super) async fn answer<T: Listed>(api: &Data<Api>, request: &HttpRequest) ->
             let mut whole = Whole {
                 api: api.clone(),
                 request: request_id::of(request),
+                shown: caller::shown(request)?,
                 begun,
             };
             Ok(match whole.begun.step {
@@ -101,17 +115,54 @@ enum Begun<T: Listed> {
     Whole { total: u64, begun: BegunWhole<T> },
 }
 
-fn begin<T: Listed>(api: &Api, caller: &Caller, query: &str, generation: Generation) -> Result<Begun<T>, ApiError> {
-    let mut fields = Fields::of_query(query)?;
-    let filters = repeated_filters::<T>(&fields);
-    let page = page(&mut fields, &generation);
-    let scope = scope(&mut fields, caller.may(T::RIGHT)?);
-    let query = T::query(&mut fields, scope);
-    let (page, query) = fields.finish(page.zip(query))?;
-    Ok(match page {
-        Some(page) => read_page::<T>(api, &query, page, &filters, &generation)?,
-        None => begin_whole::<T>(api, query, generation)?,
-    })
+/// What somebody asks for who asks for a list.
+struct Asked<T: Listed> {
+    query: T::Query,
+    /// The filters as they go into the links.
+    filters: String,
+    /// `None`: everything.
+    page: Option<Page>,
+    generation: Generation,
+}
+
+impl<T: Listed> Asked<T> {
+    fn parse(caller: &Caller, query: &str, generation: Generation) -> Result<Self, ApiError> {
+        let mut fields = Fields::of_query(query)?;
+        let filters = repeated_filters::<T>(&fields);
+        let page = page(&mut fields, &generation);
+        let scope = scope(&mut fields, caller.may(T::RIGHT)?);
+        let query = T::query(&mut fields, scope);
+        let (page, query) = fields.finish(page.zip(query))?;
+        Ok(Self {
+            query,
+            filters,
+            page,
+            generation,
+        })
+    }
+
+    /// Reads as [`begin`](Self::begin), or gives back what is asked for when that could take long.
+    fn begin_if_short(self, api: &Api) -> Result<Result<Begun<T>, Self>, ApiError> {
+        if !T::is_counted(&self.query) {
+            return Ok(Err(self));
+        }
+        let begun = self.read(api, T::short_slice)?;
+        Ok(begun.ok_or(self))
+    }
+
+    /// Reads a page, or the beginning of everything.
+    fn begin(&self, api: &Api) -> DomainResult<Begun<T>> {
+        let slice = |api: &Api, query: &T::Query, slice| T::slice(api, query, slice).map(Some);
+        let begun = self.read(api, slice)?;
+        Ok(begun.expect("a slice that may take long is always read"))
+    }
+
+    fn read(&self, api: &Api, slice: impl SliceOf<T>) -> DomainResult<Option<Begun<T>>> {
+        match self.page {
+            Some(page) => self.read_page(api, page, slice),
+            None => self.begin_whole(api, slice),
+        }
+    }
 }
 
 /// What the caller may see of the organization that the filters name.
@@ -148,59 +199,69 @@ fn page(fields: &mut Fields, generation: &Generation) -> Option<Option<Page>> {
     })
 }
 
-fn read_page<T: Listed>(
-    api: &Api,
-    query: &T::Query,
-    page: Page,
-    filters: &str,
-    generation: &Generation,
-) -> DomainResult<Begun<T>> {
-    let total = T::count(api, query)?;
-    let skip = (page.number - 1).saturating_mul(page.per_page);
-    let items = if skip < total {
-        let limit = u32::try_from(page.per_page).unwrap_or(u32::MAX);
-        let slice = Slice {
-            after: None,
-            skip,
-            limit,
-        };
-        T::slice(api, query, slice)?
-    } else {
-        Vec::new()
-    };
-    let mut json = Json::<T>::begin();
-    json.add(&items, generation.zone());
-    json.close();
-    let path = generation.path(&format!("/{}", T::NAME));
-    Ok(Begun::Page {
-        total,
-        links: links(&path, page, total, filters),
-        json: json.take(),
-    })
+/// Reads a slice, or refuses to.
+trait SliceOf<T: Listed>: Fn(&Api, &T::Query, Slice<T::Cursor>) -> DomainResult<Option<Vec<Tracked<T>>>> {}
+
+impl<T: Listed, F> SliceOf<T> for F where
+    F: Fn(&Api, &T::Query, Slice<T::Cursor>) -> DomainResult<Option<Vec<Tracked<T>>>>
+{
 }
 
-fn begin_whole<T: Listed>(api: &Api, query: T::Query, generation: Generation) -> DomainResult<Begun<T>> {
-    let first = T::slice(api, &query, Slice::first(BATCH_ITEMS))?;
-    let read = first.len() as u64;
-    let total = if read < u64::from(BATCH_ITEMS) {
-        read
-    } else {
-        T::count(api, &query)?
-    };
-    let mut begun = BegunWhole {
-        json: Json::begin(),
-        query,
-        generation,
-        step: Step::Over,
-    };
-    begun.add(&first);
-    Ok(Begun::Whole { total, begun })
+impl<T: Listed> Asked<T> {
+    fn read_page(&self, api: &Api, page: Page, slice: impl SliceOf<T>) -> DomainResult<Option<Begun<T>>> {
+        let total = T::count(api, &self.query)?;
+        let skip = (page.number - 1).saturating_mul(page.per_page);
+        let items = if skip < total {
+            let limit = u32::try_from(page.per_page).unwrap_or(u32::MAX);
+            let wanted = Slice {
+                after: None,
+                skip,
+                limit,
+            };
+            slice(api, &self.query, wanted)?
+        } else {
+            Some(Vec::new())
+        };
+        let Some(items) = items else {
+            return Ok(None);
+        };
+        let mut json = Json::<T>::begin();
+        json.add(&items, self.generation.zone());
+        json.close();
+        let path = self.generation.path(&format!("/{}", T::NAME));
+        Ok(Some(Begun::Page {
+            total,
+            links: links(&path, page, total, &self.filters),
+            json: json.take(),
+        }))
+    }
+
+    fn begin_whole(&self, api: &Api, slice: impl SliceOf<T>) -> DomainResult<Option<Begun<T>>> {
+        let Some(first) = slice(api, &self.query, Slice::first(BATCH_ITEMS))? else {
+            return Ok(None);
+        };
+        let read = first.len() as u64;
+        let total = if read < u64::from(BATCH_ITEMS) {
+            read
+        } else {
+            T::count(api, &self.query)?
+        };
+        let mut begun = BegunWhole {
+            json: Json::begin(),
+            query: self.query.clone(),
+            generation: self.generation.clone(),
+            step: Step::Over,
+        };
+        begun.add(&first);
+        Ok(Some(Begun::Whole { total, begun }))
+    }
 }
 
 /// A whole list that is being sent.
 struct Whole<T: Listed> {
     api: Data<Api>,
     request: RequestId,
+    shown: caller::Shown,
     begun: BegunWhole<T>,
 }
 
@@ -241,9 +302,11 @@ impl<T: Listed> Whole<T> {
         let Step::Read(after) = self.begun.step else {
             return None;
         };
-        // A long list is no short read: on the threads that serve connections it would hold up everybody else.
-        let (api, query) = (self.api.clone(), self.begun.query.clone());
-        let read = on_pool(move || T::slice(&api, &query, Slice::after(after, BATCH_ITEMS)));
+        let (query, token) = (self.begun.query.clone(), self.shown.token.clone());
+        let read = read_long(&self.api, move |api| match api.access.authenticate(&token)? {
+            Some(_) => Ok(T::slice(api, &query, Slice::after(after, BATCH_ITEMS))?),
+            None => Err(ApiError::TokenRefused),
+        });
         let piece = match read.await {
             Ok(batch) => {
                 self.begun.add(&batch);
@@ -351,53 +414,4 @@ fn percent_encode(text: &str, into: &mut String) {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn check(number: u64, total: u64, expected: &str) {
-        let page = Page { number, per_page: 10 };
-        assert_eq!(
-            links("/snapshots", page, total, "&name=a%20b"),
-            expected.replace('+', "&name=a%20b")
-        );
-    }
-
-    #[test]
-    fn links_lead_to_the_neighbours_that_there_are() {
-        check(1, 0, r#"</snapshots?page=1&per_page=10+>; rel="last""#);
-        check(1, 10, r#"</snapshots?page=1&per_page=10+>; rel="last""#);
-        check(
-            1,
-            11,
-            r#"</snapshots?page=2&per_page=10+>; rel="next",</snapshots?page=2&per_page=10+>; rel="last""#,
-        );
-        check(
-            2,
-            90,
-            concat!(
-                r#"</snapshots?page=1&per_page=10+>; rel="first",</snapshots?page=1&per_page=10+>; rel="previous","#,
-                r#"</snapshots?page=3&per_page=10+>; rel="next",</snapshots?page=9&per_page=10+>; rel="last""#,
-            ),
-        );
-        check(
-            9,
-            90,
-            concat!(
-                r#"</snapshots?page=1&per_page=10+>; rel="first",</snapshots?page=8&per_page=10+>; rel="previous","#,
-                r#"</snapshots?page=9&per_page=10+>; rel="last""#,
-            ),
-        );
-    }
-
-    #[test]
-    fn past_the_end_the_previous_page_is_the_last_one() {
-        check(
-            7,
-            11,
-            concat!(
-                r#"</snapshots?page=1&per_page=10+>; rel="first",</snapshots?page=2&per_page=10+>; rel="previous","#,
-                r#"</snapshots?page=2&per_page=10+>; rel="last""#,
-            ),
-        );
-    }
-}
+mod tests;

@@ -12,6 +12,8 @@ mod edge;
 mod error;
 mod field;
 mod generation;
+#[cfg(test)]
+mod in_memory;
 mod json;
 mod list;
 mod once;
@@ -22,6 +24,7 @@ mod rate;
 mod request_id;
 mod routes;
 mod sealed;
+mod shares;
 mod shown;
 mod slashes;
 mod transfers;
@@ -46,6 +49,7 @@ use snapshot_domain::{
 };
 
 pub use self::{
+    blocking::LongReads,
     changes::Changes,
     once::{Turns, forget_old_answers},
     rate::{Rate, Rates},
@@ -87,6 +91,8 @@ pub struct Api {
     pub ids: Arc<dyn IdSource>,
     /// Does what a request reads together.
     pub reads: Arc<dyn Reads>,
+    /// How many long lists may be read at once.
+    pub long_reads: LongReads,
     /// Whether the service can do its work.
     pub health: Arc<dyn Health>,
     /// Tells the workers that there is a new task. Must return at once.
@@ -132,6 +138,9 @@ pub trait Reads: Send + Sync {
 
     /// Ends what reads on this thread began.
     fn end(&self);
+
+    /// Does several reads that are not short on a thread that may wait, so that they see one moment where that is cheap.
+    fn at_one_moment(&self, reads: &mut dyn FnMut());
 }
 
 /// Whether the service can do its work.

@@ -1,59 +1,29 @@
 //! How many volumes and snapshots are sent or received at once. Each takes up to a mebibyte of memory for as long as its
 //! client wants, so that without a limit slow clients could take all there is.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicUsize, Ordering},
-};
+use snapshot_domain::AccountId;
 
-use super::error::ApiError;
+use super::{
+    error::ApiError,
+    shares::{Share, Shares},
+};
 
 /// The transfers that may still begin. Clones share them.
 #[derive(Clone, Debug)]
-pub struct Transfers(Arc<AtomicUsize>);
+pub struct Transfers(Shares);
 
 impl Transfers {
-    /// At most so many at once.
+    /// At most so many at once, and a quarter of them for one account.
     pub fn at_most(count: usize) -> Self {
-        Self(Arc::new(AtomicUsize::new(count)))
+        Self(Shares::of(count))
     }
 
-    /// Begins one.
+    /// Begins one, which runs until what this returns is dropped.
     ///
     /// # Errors
     ///
     /// 503 when there are as many as may be.
-    pub(super) fn begin(&self) -> Result<Transfer, ApiError> {
-        let one_less = |free: usize| free.checked_sub(1);
-        match self.0.fetch_update(Ordering::AcqRel, Ordering::Acquire, one_less) {
-            Ok(_) => Ok(Transfer(self.clone())),
-            Err(_) => Err(ApiError::TooManyTransfers),
-        }
-    }
-}
-
-/// A transfer that runs, until this is dropped.
-#[derive(Debug)]
-pub(super) struct Transfer(Transfers);
-
-impl Drop for Transfer {
-    fn drop(&mut self) {
-        self.0.0.fetch_add(1, Ordering::AcqRel);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn one_that_ended_makes_room_for_the_next() {
-        let transfers = Transfers::at_most(2);
-        let first = transfers.begin().unwrap();
-        let _second = transfers.clone().begin().unwrap();
-
-        assert!(transfers.begin().is_err());
-        drop(first);
-        assert!(transfers.begin().is_ok());
+    pub(super) fn begin(&self, account: AccountId) -> Result<Share, ApiError> {
+        self.0.take(account).ok_or(ApiError::TooManyTransfers)
     }
 }

@@ -11,7 +11,10 @@ use actix_web::{
     web::{Bytes, BytesMut, Data, Payload},
 };
 use futures_util::{FutureExt, StreamExt, future};
-use snapshot_domain::{AuditAction, Caller, Error, Volume, VolumeId, use_case::VolumeWrite};
+use snapshot_domain::{
+    AuditAction, Caller, Error, Volume, VolumeId,
+    use_case::{VolumeService, VolumeWrite},
+};
 
 use super::{Api, audited::deed_on, blocking::on_pool, error::ApiError};
 
@@ -36,7 +39,7 @@ pub(super) async fn receive(
         let message = "A part of a volume can't be written: send all its bytes, without Content-Range";
         return Err(ApiError::BadRequest(message.to_owned()));
     }
-    let _transfer = api.transfers.begin()?;
+    let _transfer = api.transfers.begin(caller.account)?;
     let announced_bytes = announced_bytes(request.headers());
     let deed = deed_on(request, AuditAction::VolumeWrite, id.as_uuid());
     let begin = {
@@ -110,14 +113,22 @@ async fn collect(payload: &mut Payload, patience: Duration) -> Result<Option<Byt
 
 /// A write that is abandoned unless it is committed: also when the request is dropped because its connection is gone.
 /// All methods block.
-struct Incoming(Option<VolumeWrite>);
+struct Incoming {
+    volumes: VolumeService,
+    write: Option<VolumeWrite>,
+}
 
 impl Incoming {
     /// Begins a write of at least this many bytes.
     fn begin(api: &Api, caller: &Caller, id: VolumeId, announced_bytes: u64) -> Result<Self, Error> {
-        let write = api.volumes.begin_write(caller, id)?;
+        let volumes = api.volumes.clone();
+        let begun = volumes.begin_write(caller, id);
+        let write = begun.inspect_err(|_| see_to_owed_ends(&volumes))?;
         let size_bytes = write.volume().size().as_bytes();
-        let incoming = Self(Some(write));
+        let incoming = Self {
+            volumes,
+            write: Some(write),
+        };
         if announced_bytes > size_bytes {
             incoming.abandon()?;
             return Err(Error::TooManyBytes { size_bytes });
@@ -127,7 +138,7 @@ impl Incoming {
 
     /// Appends bytes. When that fails the write is abandoned.
     fn append(mut self, bytes: &[u8]) -> Result<Self, Error> {
-        let written = self.0.as_mut().map_or(Ok(()), |write| write.write(bytes));
+        let written = self.write.as_mut().map_or(Ok(()), |write| write.write(bytes));
         match written {
             Ok(()) => Ok(self),
             Err(error) => {
@@ -139,36 +150,60 @@ impl Incoming {
 
     fn commit(mut self) -> Result<Volume, Error> {
         let write = self
-            .0
+            .write
             .take()
             .expect("only commit and abandon take the write, and they end it");
-        write.commit()
+        write.commit().inspect_err(|_| see_to_owed_ends(&self.volumes))
     }
 
     fn abandon(mut self) -> Result<(), Error> {
-        self.0.take().map_or(Ok(()), abandon)
+        let abandoned = self.write.take().map_or(Ok(()), abandon);
+        abandoned.inspect_err(|_| see_to_owed_ends(&self.volumes))
     }
 }
 
 impl Drop for Incoming {
     fn drop(&mut self) {
-        let Some(write) = self.0.take() else {
+        let Some(write) = self.write.take() else {
             return;
         };
         // This may be a thread that serves connections, and the pool may be shutting down: neither can be used.
-        let spawned = thread::Builder::new().name("abandon-write".to_owned()).spawn(move || {
-            // What can be done about a failure is done: it is logged, and the next start mends it.
+        let volumes = self.volumes.clone();
+        beside_requests(move || {
+            // What a failure leaves to do is done below.
             let _ = abandon(write);
+            volumes.store_owed_ends(pause);
         });
-        if let Err(error) = spawned {
-            log::error!("a volume stays `saving` until the next start, as no thread could be started: {error}");
-        }
     }
 }
 
 fn abandon(write: VolumeWrite) -> Result<(), Error> {
     let id = write.volume().id();
     write.abandon().map(|_| ()).inspect_err(|error| {
-        log::error!("volume {id} stays `saving` until the next start: {error}");
+        log::error!("volume {id} stays `saving` for now: {error}");
     })
+}
+
+/// The longest pause between two attempts to store the ends of writes.
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+
+/// Starts what stores the ends of writes that the rows did not take, if there are any.
+fn see_to_owed_ends(volumes: &VolumeService) {
+    if volumes.owes_ends() {
+        let volumes = volumes.clone();
+        beside_requests(move || volumes.store_owed_ends(pause));
+    }
+}
+
+/// The first one gives a commit of which the answer was lost the time to show.
+fn pause(rounds: u32) {
+    let doubled = Duration::from_secs(1).saturating_mul(1 << rounds.min(8));
+    thread::sleep(doubled.min(LONGEST_PAUSE));
+}
+
+fn beside_requests(work: impl FnOnce() + Send + 'static) {
+    let spawned = thread::Builder::new().name("end-writes".to_owned()).spawn(work);
+    if let Err(error) = spawned {
+        log::error!("a volume may stay `saving`, as no thread could be started: {error}");
+    }
 }

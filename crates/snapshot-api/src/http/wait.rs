@@ -79,11 +79,11 @@ pub(super) async fn read(
     if let Ok((id, None)) = asked {
         return caller::read_as(api, request, move |api, caller| look(api, caller, id)).await;
     }
-    caller::identify(api, request).await?;
+    let caller = caller::identify(api, request).await?;
     let (id, patience) = asked?;
     let patience = patience.unwrap_or_default();
     // Before the first look, so that no change is missed.
-    let watch = api.changes.watch(id)?;
+    let watch = api.changes.watch(id, caller.account)?;
     let looker = Looker {
         api: api.clone(),
         request: caller::shown(request)?,
@@ -136,7 +136,8 @@ pub(super) async fn events(
     id: Uuid,
     look: Look,
 ) -> Result<HttpResponse, ApiError> {
-    let watch = api.changes.watch(id)?;
+    let caller = caller::identify(api, request).await?;
+    let watch = api.changes.watch(id, caller.account)?;
     let looker = Looker {
         api: api.clone(),
         request: caller::shown(request)?,

@@ -87,7 +87,16 @@ pub trait SnapshotRepository: Send + Sync {
     /// Only those of the storage itself.
     fn list(&self, query: &SnapshotQuery, slice: Slice<SnapshotCursor>) -> Result<Vec<Measured>>;
 
-    /// How many snapshots match.
+    /// As [`list`](Self::list), for a caller whom others wait for: `None` where many rows would have to be read that are not
+    /// returned.
+    ///
+    /// # Errors
+    ///
+    /// As [`list`](Self::list).
+    fn list_nearby(&self, query: &SnapshotQuery, slice: Slice<SnapshotCursor>) -> Result<Option<Vec<Measured>>>;
+
+    /// How many snapshots match. Of [everything of one organization](SnapshotQuery::is_everything_of_one) that is known
+    /// without looking at them.
     ///
     /// # Errors
     ///
@@ -163,6 +172,22 @@ impl SnapshotQuery {
             base_volume: None,
             state: None,
         }
+    }
+
+    /// Whether all is wanted that one organization has, or none.
+    pub fn is_everything_of_one(&self) -> bool {
+        let Self {
+            scope,
+            name,
+            tags,
+            base_volume,
+            state,
+        } = self;
+        scope.organizations().len() <= 1
+            && name.is_none()
+            && tags.is_empty()
+            && base_volume.is_none()
+            && state.is_none()
     }
 }
 

@@ -160,7 +160,24 @@ impl SnapshotService {
     ///
     /// Only those of the storage itself.
     pub fn list(&self, query: &SnapshotQuery, slice: Slice<SnapshotCursor>) -> Result<Vec<Tracked<Snapshot>>> {
-        let listed = self.snapshots.list(query, slice)?;
+        self.with_progress(self.snapshots.list(query, slice)?)
+    }
+
+    /// As [`list`](Self::list), for a caller whom others wait for: `None` where that could take long.
+    ///
+    /// # Errors
+    ///
+    /// Only those of the storage itself.
+    pub fn list_nearby(
+        &self,
+        query: &SnapshotQuery,
+        slice: Slice<SnapshotCursor>,
+    ) -> Result<Option<Vec<Tracked<Snapshot>>>> {
+        let listed = self.snapshots.list_nearby(query, slice)?;
+        listed.map(|listed| self.with_progress(listed)).transpose()
+    }
+
+    fn with_progress(&self, listed: Vec<Measured>) -> Result<Vec<Tracked<Snapshot>>> {
         let copying: Vec<_> = listed
             .iter()
             .filter(|it| is_being_copied(&it.snapshot))
@@ -179,7 +196,7 @@ impl SnapshotService {
                      exclusive_bytes,
                  }| Tracked {
                     progress: progress.remove(&snapshot.id()),
-                    exclusive_bytes,
+                    exclusive_bytes: exclusive_bytes.filter(|_| tells_of_its_owner_alone(&snapshot)),
                     item: snapshot,
                 },
             )
@@ -207,7 +224,7 @@ impl SnapshotService {
         } = self.snapshots.find_measured(&caller.may(Right::Read)?.scope(), id)?;
         Ok(Tracked {
             progress: self.progress(&snapshot)?,
-            exclusive_bytes,
+            exclusive_bytes: exclusive_bytes.filter(|_| tells_of_its_owner_alone(&snapshot)),
             item: snapshot,
         })
     }
@@ -308,7 +325,7 @@ impl SnapshotService {
     }
 
     fn track(&self, item: Snapshot) -> Result<Tracked<Snapshot>> {
-        let exclusive_bytes = if item.readable().is_ok() {
+        let exclusive_bytes = if item.readable().is_ok() && tells_of_its_owner_alone(&item) {
             let known = self.sizes.exclusive_bytes(&[item.id()])?;
             known.into_iter().next().map(|(_, bytes)| bytes)
         } else {
@@ -364,6 +381,12 @@ fn scope_of_creation(caller: &Caller, command: &CreateSnapshot) -> Result<Scope>
     let permit = caller.may(Right::Create)?;
     permit.act_for(command.organization)?;
     Ok(permit.scope())
+}
+
+/// Whether what a snapshot takes for itself follows from nobody's snapshots but those of its owner's key. Of one that was given
+/// away it would tell the new owner of what the giver makes and deletes.
+fn tells_of_its_owner_alone(snapshot: &Snapshot) -> bool {
+    snapshot.organization() == snapshot.domain()
 }
 
 const fn is_being_copied(snapshot: &Snapshot) -> bool {

@@ -1,10 +1,12 @@
 //! Taking, listing, changing, deleting and reading snapshots.
 
 use snapshot_domain::{
-    OrganizationId, Progress, Resource, Right, SnapshotChanges, SnapshotId, SnapshotState, TaskStateName, VolumeState,
-    Work,
-    ports::{Slice, SnapshotQuery, VolumeRepository},
-    testing::{SequentialIds, a_caller_of, a_content, a_request, a_volume, moment, name, tags},
+    OrganizationId, Progress, Resource, Right, Scope, SnapshotChanges, SnapshotId, SnapshotState, TaskStateName,
+    VolumeState, Work,
+    ports::{Slice, SnapshotQuery, SnapshotSizes, VolumeRepository},
+    testing::{
+        SequentialIds, Services, a_caller_of, a_content, a_request, a_volume, an_organization_id, moment, name, tags,
+    },
     use_case::Begun,
 };
 
@@ -41,6 +43,39 @@ fn a_new_snapshot_is_being_copied_and_one_task_waits_to_do_it() {
     );
     assert_eq!((task.request(), task.progress()), (request, Progress::none_of(4_096)));
     assert_eq!(story.stored_volume(&volume).copies(), 1);
+}
+
+#[test]
+fn what_a_snapshot_takes_for_itself_is_told_of_what_is_sealed_with_the_owners_key_only() {
+    let mut story = Story::new();
+    story.owner = a_caller_of(&[an_organization_id(), an_organization_id()]);
+    let Services { snapshots, store, .. } = &story.services;
+    let snapshot = story.available(&story.volume());
+    let [home, elsewhere] = story.owner.organizations[..] else {
+        panic!("the owner has two organizations");
+    };
+    assert_eq!(snapshot.domain(), home);
+    let change = store.snapshots_of(home).unwrap().change;
+    assert!(SnapshotSizes::store(store, home, change, &[(snapshot.id(), 7)]).unwrap());
+    let told = || {
+        let query = SnapshotQuery::all(Scope::new(vec![home, elsewhere]));
+        let listed = snapshots.list(&query, Slice::first(9)).unwrap();
+        let found = snapshots.get(&story.owner, snapshot.id()).unwrap();
+        [&listed[0], &found].map(|it| it.exclusive_bytes)
+    };
+    let moved_to = |organization| {
+        let changes = SnapshotChanges {
+            organization: Some(organization),
+            ..SnapshotChanges::default()
+        };
+        let moved = snapshots.update(&story.owner, snapshot.id(), &changes).unwrap();
+        assert!(told().iter().all(|it| *it == moved.exclusive_bytes));
+        moved.exclusive_bytes
+    };
+
+    assert_eq!(told(), [Some(7); 2]);
+    assert_eq!(moved_to(elsewhere), None);
+    assert_eq!(moved_to(home), Some(7));
 }
 
 #[test]

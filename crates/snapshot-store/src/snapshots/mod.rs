@@ -116,6 +116,17 @@ impl SnapshotRepository for Store {
         rows.into_iter().map(row::measured_snapshot).collect()
     }
 
+    fn list_nearby(&self, query: &SnapshotQuery, slice: Slice<SnapshotCursor>) -> Result<Option<Vec<Measured>>> {
+        let rows = self.read(|connection| list::page_nearby(connection, self.places(), query, slice))?;
+        let Some(rows) = rows else {
+            return Ok(None);
+        };
+        rows.into_iter()
+            .map(row::measured_snapshot)
+            .collect::<Result<_>>()
+            .map(Some)
+    }
+
     fn count(&self, query: &SnapshotQuery) -> Result<u64> {
         let count = self.read(|connection| list::count(connection, query))?;
         columns::number("snapshot total", count)

@@ -9,6 +9,7 @@
 mod contract;
 mod corruption;
 mod crowd;
+mod nearby;
 mod opening;
 mod place;
 mod postgres;

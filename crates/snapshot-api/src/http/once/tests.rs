@@ -12,74 +12,12 @@ use actix_web::{
     web,
 };
 use futures_util::future::join;
-use snapshot_domain::{
-    Token, TokenRecord,
-    ports::{OrganizationRepository, TokenRepository},
-    testing::{Services, a_token_record, an_organization},
-};
-use uuid::Uuid;
 
 use super::*;
-use crate::http::{ApiSettings, Changes, Health, Rates, Reads, Transfers, edge};
-
-struct Well;
-
-impl Reads for Well {
-    fn together(&self, reads: &mut dyn FnMut()) -> bool {
-        reads();
-        false
-    }
-
-    fn end(&self) {}
-}
-
-impl Health for Well {
-    fn check(&self) -> snapshot_domain::Result<()> {
-        Ok(())
-    }
-}
-
-fn token() -> Token {
-    Token::from_random(Uuid::from_u128(7))
-}
-
-/// An API over rows in memory, which takes [`token`].
-fn api() -> Data<Api> {
-    let services = Services::default();
-    let owner = an_organization();
-    OrganizationRepository::insert(&services.store, &owner).unwrap();
-    let record = TokenRecord {
-        hash: token().hash(),
-        ..a_token_record(owner.id)
-    };
-    TokenRepository::insert(&services.store, &record).unwrap();
-    Data::new(Api {
-        receipts: ReceiptService::new(Arc::new(services.store.clone()), Arc::new(services.clock.clone())),
-        turns: Turns::default(),
-        snapshots: services.snapshots,
-        volumes: services.volumes,
-        tasks: services.tasks,
-        offers: services.transfers,
-        access: services.access,
-        audit: services.audit,
-        ids: Arc::new(services.ids),
-        reads: Arc::new(Well),
-        health: Arc::new(Well),
-        wake_workers: Box::new(|| ()),
-        transfers: Transfers::at_most(1),
-        changes: Changes::at_most(1),
-        rates: Rates::new(None, None),
-        settings: ApiSettings {
-            zone: "local-1".to_owned(),
-            zones: Vec::new(),
-            head_limit_bytes: 1024,
-            json_limit_bytes: 1024,
-            stalled_body: Duration::from_secs(1),
-            heartbeat: Duration::from_secs(1),
-            reads_are_short: true,
-        },
-    })
-}
+use crate::http::{
+    edge,
+    in_memory::{api, token},
+};
 
 /// Counts how often it is called; refuses a body of `"no"`, fails at one of `"broken"`, and is late with one of `"late"`:
 /// somebody else has done just before what it refuses to do.

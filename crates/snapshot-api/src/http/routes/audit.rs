@@ -40,7 +40,7 @@ pub(in crate::http) struct AuditBody {
     id: String,
     #[schema(format = DateTime)]
     date: String,
-    /// Nothing for the command line of the host, as `account`.
+    /// Nothing for the command line of the host and for who accepted an offer of this organization, as `account`.
     #[schema(format = Uuid)]
     token: Option<String>,
     #[schema(format = Uuid)]
@@ -88,6 +88,10 @@ impl Listed for AuditEntry {
         })
     }
 
+    fn is_counted(_query: &AuditQuery) -> bool {
+        false
+    }
+
     fn count(api: &Api, query: &AuditQuery) -> DomainResult<u64> {
         api.audit.count(query)
     }
@@ -100,6 +104,14 @@ impl Listed for AuditEntry {
             exclusive_bytes: None,
         };
         Ok(entries.into_iter().map(track).collect())
+    }
+
+    fn short_slice(
+        _api: &Api,
+        _query: &AuditQuery,
+        _slice: Slice<AuditCursor>,
+    ) -> DomainResult<Option<Vec<Tracked<Self>>>> {
+        Ok(None)
     }
 
     fn cursor(&self) -> AuditCursor {

@@ -313,12 +313,24 @@ impl Listed for Snapshot {
         })
     }
 
+    fn is_counted(query: &SnapshotQuery) -> bool {
+        query.is_everything_of_one()
+    }
+
     fn count(api: &Api, query: &SnapshotQuery) -> DomainResult<u64> {
         api.snapshots.count(query)
     }
 
     fn slice(api: &Api, query: &SnapshotQuery, slice: Slice<SnapshotCursor>) -> DomainResult<Vec<Tracked<Self>>> {
         api.snapshots.list(query, slice)
+    }
+
+    fn short_slice(
+        api: &Api,
+        query: &SnapshotQuery,
+        slice: Slice<SnapshotCursor>,
+    ) -> DomainResult<Option<Vec<Tracked<Self>>>> {
+        api.snapshots.list_nearby(query, slice)
     }
 
     fn cursor(&self) -> SnapshotCursor {

@@ -73,6 +73,8 @@ pub fn reads_pages_as_they_are_whatever_came_and_went(ports: &dyn Ports) {
             let page = ids(&ports.snapshots().list(&query, slice).unwrap());
             let rest = whole.iter().copied().skip(usize::try_from(skip).unwrap());
             assert_eq!(page, rest.take(2).collect::<Vec<_>>(), "{what}: {skip}");
+            let nearby = ports.snapshots().list_nearby(&query, slice).unwrap();
+            assert_eq!(nearby.map(|nearby| ids(&nearby)), Some(page), "{what}: {skip}");
         }
     };
     let give = |snapshot: &mut Snapshot, organization, micros| {

@@ -69,6 +69,10 @@ impl SnapshotRepository for InMemoryStore {
         Ok(listed.into_iter().map(|it| tables.measured(it)).collect())
     }
 
+    fn list_nearby(&self, query: &SnapshotQuery, slice: Slice<SnapshotCursor>) -> Result<Option<Vec<Measured>>> {
+        self.list(query, slice).map(Some)
+    }
+
     fn count(&self, query: &SnapshotQuery) -> Result<u64> {
         Ok(self.lock().matching_snapshots(query).len() as u64)
     }
