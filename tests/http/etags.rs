@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::{
     client::{Answer, Client, id_of},
-    service::{ORGANIZATION, Service},
+    service::{ORGANIZATION, Service, wait_for},
 };
 
 fn with(client: &Client, method: &str, path: &str, headers: &[(&str, &str)], body: &Value) -> Answer {
@@ -36,6 +36,11 @@ fn prepared() -> Prepared {
     let volume = id_of(&client.make_volume(512));
     let snapshot = id_of(&client.make_snapshot(&volume, "x"));
     client.wait_for_state("volume", &volume, "available");
+    // The last that changes by itself, a moment after the snapshot is whole.
+    wait_for("the exclusive size", || {
+        let shown = client.get(&format!("/snapshots/{snapshot}")).expect(200).json();
+        shown["snapshot"]["exclusive_size"].as_u64()
+    });
     Prepared {
         client,
         paths: [format!("/snapshots/{snapshot}"), format!("/volumes/{volume}")],
