@@ -302,3 +302,51 @@ fn conditions_tell_nothing_of_what_is_somebody_elses() {
         other.call("GET", &path, &[("If-None-Match", list)], b"").expect(404);
     }
 }
+
+#[test]
+fn bytes_are_overwritten_only_as_they_were_seen() {
+    let Prepared {
+        client,
+        paths: [_, path],
+        service: _service,
+    } = prepared();
+    let data = format!("{path}/data");
+    let (_, id) = path.rsplit_once('/').unwrap();
+    let stale = tag(&client, &path);
+    let written = client.write(id, b"theirs").expect(200);
+    let current = written.header("etag").to_owned();
+    assert_eq!(tag(&client, &path), current);
+    let write = |header: (&str, &str)| client.call("PUT", &data, &[header], b"mine");
+
+    let refused = write(("If-Match", &stale)).expect(412);
+    assert_eq!(refused.json()["type"], "precondition_failed");
+    assert_eq!(refused.json()["resource_id"], id);
+    write(("If-None-Match", "*")).expect(412);
+    assert_eq!(client.get(&data).expect(200).body[..6], *b"theirs");
+    assert_eq!(tag(&client, &path), current);
+
+    write(("If-Match", &current)).expect(200);
+    assert_eq!(client.get(&data).expect(200).body[..6], *b"mine\0\0");
+}
+
+#[test]
+fn bytes_are_read_only_as_they_were_seen() {
+    let Prepared {
+        client,
+        paths: [snapshot, _],
+        service: _service,
+    } = prepared();
+    let data = format!("{snapshot}/data");
+    let tag = client.head(&data).expect(200).header("etag").to_owned();
+
+    for method in ["GET", "HEAD"] {
+        client
+            .call(method, &data, &[("If-Match", "\"other\"")], b"")
+            .expect(412);
+        client
+            .call(method, &data, &[("If-Match", &format!("W/{tag}"))], b"")
+            .expect(412);
+        client.call(method, &data, &[("If-Match", &tag)], b"").expect(200);
+        client.call(method, &data, &[("If-Match", "*")], b"").expect(200);
+    }
+}

@@ -241,3 +241,17 @@ fn connections_beyond_the_limit_wait_until_others_are_closed() {
     held.pop();
     wait_for("its answer", || has_something(&mut waiting, &mut answer).then_some(()));
 }
+
+#[test]
+fn a_json_body_that_says_it_is_too_large_is_not_waited_for() {
+    let service = Service::start();
+    let client = service.client();
+
+    for key in ["", "Idempotency-Key: a\r\n"] {
+        let headers =
+            format!("Content-Type: application/json\r\nContent-Length: 99999999\r\nConnection: close\r\n{key}");
+        let answer = client.raw(client.head_of("POST", "/volumes", &headers).as_bytes());
+
+        assert!(answer.starts_with("HTTP/1.1 413"), "{answer}");
+    }
+}

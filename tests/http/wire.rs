@@ -144,3 +144,22 @@ fn several_requests_share_a_connection_also_after_bodies_that_nobody_reads() {
         .collect();
     assert_eq!(statuses, ["200", "404", "200"], "{answers}");
 }
+
+#[test]
+fn a_client_of_http_1_0_is_sent_no_chunks() {
+    let service = Service::start();
+    let client = service.client();
+    // As many as are read at once, so that the list is streamed.
+    for _ in 0..200 {
+        client.make_volume(512);
+    }
+    let request = client.head_of("GET", "/volumes", "").replace("HTTP/1.1", "HTTP/1.0");
+
+    let answer = client.raw(request.as_bytes());
+
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    assert!(head.starts_with("HTTP/1.0 200"), "{head}");
+    assert!(!head.to_ascii_lowercase().contains("transfer-encoding"), "{head}");
+    let list: serde_json::Value = serde_json::from_str(body).unwrap();
+    assert_eq!(list["volumes"].as_array().unwrap().len(), 200);
+}

@@ -134,7 +134,8 @@ impl OwnLimit {
     fn parse(raw: &str) -> Result<Self, String> {
         match raw {
             "default" => Ok(Self(None)),
-            "unlimited" | "none" | "0" => Ok(Self(Some(Limit::Unlimited))),
+            "unlimited" | "none" => Ok(Self(Some(Limit::Unlimited))),
+            "0" => Err("a limit is at least 1; write unlimited for none".to_owned()),
             number => bytes(number)
                 .map(|number| Self(Some(Limit::AtMost(number))))
                 .map_err(|_| "write a number (or 500K, 100M, 1G), unlimited, or default".to_owned()),
@@ -291,7 +292,7 @@ mod tests {
 
         check("7", Some(Some(7)));
         check("2G", Some(Some(2 << 30)));
-        check("0", Some(Some(0)));
+        check("0", None);
         check("unlimited", Some(Some(0)));
         check("default", Some(None));
         check("many", None);

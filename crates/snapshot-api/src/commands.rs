@@ -7,7 +7,7 @@ use std::{
     sync::Arc,
 };
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use serde_json::{Value, json};
 use snapshot_domain::{
     AuditAction, Limit, Name, Organization, OrganizationId, OwnQuota, QuotaStatus, TokenId, TokenRecord, VolumeId,
@@ -240,6 +240,13 @@ fn register(settings: &Settings, path: &Path, name: Name, organization: Organiza
     let path = path
         .canonicalize()
         .with_context(|| format!("{} can't be found", path.display()))?;
+    let own = settings.data_dir.canonicalize();
+    if own.is_ok_and(|own| path.starts_with(own)) {
+        bail!(
+            "{} belongs to the service itself: it lies in the data folder",
+            path.display()
+        );
+    }
     let size = measure(&path).with_context(|| format!("{} can't be a volume", path.display()))?;
     let command = RegisterVolume {
         name,

@@ -2,7 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "what prepares a test fails like the test itself")]
 
-use std::{pin::Pin, sync::Arc, time::Duration};
+use std::{num::NonZero, pin::Pin, sync::Arc, time::Duration};
 
 use actix_web::{
     body::to_bytes,
@@ -15,7 +15,7 @@ use actix_web::{
 };
 use futures_util::{Stream, StreamExt as _, future, stream};
 use serde_json::{Value, json};
-use snapshot_api::{Api, ApiSettings, Changes, Health, Rates, Reads, Transfers, Turns, app};
+use snapshot_api::{Api, ApiSettings, Changes, Health, LongReads, Rates, Reads, Transfers, Turns, app};
 use snapshot_domain::{
     Error, OrganizationId, Result, Volume, VolumeId, VolumeState,
     ports::{
@@ -101,6 +101,7 @@ impl House {
             ),
             ids,
             reads: Arc::new(OneByOne),
+            long_reads: LongReads::at_most(NonZero::<usize>::MIN),
             health: Arc::new(Sick),
             wake_workers: Box::new(|| ()),
             transfers: Transfers::at_most(1),
@@ -156,6 +157,10 @@ impl Reads for OneByOne {
     }
 
     fn end(&self) {}
+
+    fn at_one_moment(&self, reads: &mut dyn FnMut()) {
+        reads();
+    }
 }
 
 /// A store that can't be read.

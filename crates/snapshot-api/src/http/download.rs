@@ -19,13 +19,15 @@ use futures_util::{
     future::{self, LocalBoxFuture},
     stream,
 };
-use snapshot_domain::{RequestId, VolumeSize, ports::ReadAt};
+use snapshot_domain::{Error, RequestId, Resource, VolumeSize, ports::ReadAt};
+use uuid::Uuid;
 
 use super::{
     Api,
     blocking::on_pool,
     caller,
     error::ApiError,
+    precondition,
     range::{Wanted, wanted},
     request_id,
     shares::Share,
@@ -39,6 +41,8 @@ const SLICE_BYTES: usize = 64 << 10;
 
 /// Bytes that can be sent.
 pub(super) struct Source {
+    /// Whose they are.
+    pub(super) of: (Resource, Uuid),
     /// Reads them.
     pub(super) bytes: Box<dyn ReadAt>,
     /// How many there are.
@@ -51,11 +55,19 @@ pub(super) struct Source {
 ///
 /// # Errors
 ///
-/// 416 for a range that there is not; 503 when too many are answered already; what reading can fail with.
+/// 412 when `If-Match` names other bytes; 416 for a range that there is not; 503 when too many are answered already; what reading can fail with.
 pub(super) async fn answer(api: &Data<Api>, request: &HttpRequest, source: Source) -> Result<HttpResponse, ApiError> {
-    let Source { bytes, size, version } = source;
+    let Source {
+        of: (resource, id),
+        bytes,
+        size,
+        version,
+    } = source;
     let size_bytes = size.as_bytes();
     let etag = version.map(|version| format!("\"{version}\""));
+    if !precondition::is_wanted(request.headers(), etag.as_deref())? {
+        return Err(Error::ConditionFailed { resource, id }.into());
+    }
     let wanted = wanted(request.method(), request.headers(), size_bytes, etag.as_deref());
 
     let (mut answer, range) = match wanted {

@@ -6,7 +6,7 @@ use actix_web::{
     Error, HttpMessage, HttpResponse, ResponseError,
     body::{BodySize, BoxBody, MessageBody},
     dev::{ServiceRequest, ServiceResponse},
-    http::{Method, StatusCode},
+    http::{ConnectionType, Method, StatusCode, Version},
     middleware::Next,
     web::{Bytes, Data},
 };
@@ -45,7 +45,7 @@ pub(super) async fn edge(
     let (result, status, caller) = match outcome {
         Ok(Ok(answered)) => {
             let (request, response) = answered.into_parts();
-            let response = finished(response, id, &method);
+            let response = finished(response, id, &method, request.version());
             let (status, caller) = (response.status(), request.extensions().get::<Caller>().cloned());
             (Ok(ServiceResponse::new(request, response)), status, caller)
         }
@@ -91,10 +91,15 @@ fn head_bytes(request: &ServiceRequest) -> usize {
 }
 
 /// The answer as it goes out.
-fn finished(response: HttpResponse, id: RequestId, method: &Method) -> HttpResponse {
+fn finished(response: HttpResponse, id: RequestId, method: &Method, version: Version) -> HttpResponse {
     let mut response = explained(response, id);
     if *method == Method::HEAD {
         response = response.map_body(|_, body| BoxBody::new(Unsent(body.size())));
+    }
+    if version < Version::HTTP_11 && response.body().size() == BodySize::Stream {
+        // It knows no chunks: the end of the connection is the end of the body.
+        response.head_mut().no_chunking(true);
+        response.head_mut().set_connection_type(ConnectionType::Close);
     }
     response
         .headers_mut()

@@ -179,9 +179,16 @@ pub(super) fn whole_number(value: &Value) -> Option<u64> {
     })
 }
 
+/// The nearest number that can be told, of a whole number that is too large or negative.
+fn beyond(value: &Value) -> Option<u64> {
+    let number = value.as_f64().filter(|number| number.fract() == 0.0)?;
+    Some(if number < 0.0 { 0 } else { u64::MAX })
+}
+
 /// A volume's size in bytes.
 pub(super) fn size(value: &Value) -> Result<VolumeSize, Sentence> {
-    let bytes = whole_number(value).ok_or_else(|| "must be a whole number of bytes".to_owned())?;
+    let bytes = whole_number(value).or_else(|| beyond(value));
+    let bytes = bytes.ok_or_else(|| "must be a whole number of bytes".to_owned())?;
     VolumeSize::from_bytes(bytes).map_err(|error| error.to_string())
 }
 

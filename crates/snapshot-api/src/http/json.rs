@@ -21,7 +21,7 @@ use super::{Api, error::ApiError, field::Fields, upload};
 /// object.
 pub(super) async fn object(api: &Api, request: &HttpRequest, payload: Payload) -> Result<Fields, ApiError> {
     check_media_type(request.headers())?;
-    parse(&whole(api, payload).await?)
+    parse(&whole(api, request.headers(), payload).await?)
 }
 
 fn parse(body: &[u8]) -> Result<Fields, ApiError> {
@@ -43,9 +43,13 @@ fn parse(body: &[u8]) -> Result<Fields, ApiError> {
 ///
 /// # Errors
 ///
-/// 413 when it is too large, 408 when it is not whole in time, 400 when it breaks off.
-pub(super) async fn whole(api: &Api, payload: Payload) -> Result<Bytes, ApiError> {
-    let read = at_most(api.settings.json_limit_bytes, payload);
+/// 413 when it is too large, before it is sent if it says so, 408 when it is not whole in time, 400 when it breaks off.
+pub(super) async fn whole(api: &Api, headers: &HeaderMap, payload: Payload) -> Result<Bytes, ApiError> {
+    let limit_bytes = api.settings.json_limit_bytes;
+    if upload::announced_bytes(headers) > limit_bytes as u64 {
+        return Err(ApiError::BodyTooLarge { limit_bytes });
+    }
+    let read = at_most(limit_bytes, payload);
     upload::in_time(read, api.settings.stalled_body).await?
 }
 

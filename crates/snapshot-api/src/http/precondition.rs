@@ -68,6 +68,21 @@ pub(super) fn of_match(headers: &HeaderMap, id: Uuid) -> Result<RevisionConditio
     })
 }
 
+/// Whether `If-Match` allows to read what `tag` names, and only that.
+///
+/// # Errors
+///
+/// 400 when it is malformed.
+pub(super) fn is_wanted(headers: &HeaderMap, tag: Option<&str>) -> Result<bool, ApiError> {
+    Ok(match list(headers, &IF_MATCH)? {
+        None | Some(Listed::Anything) => true,
+        Some(Listed::Tags(tags)) => tag.is_some_and(|tag| {
+            let mut strong = tags.iter().filter(|listed| !listed.is_weak);
+            strong.any(|listed| tag.trim_matches('"') == listed.opaque)
+        }),
+    })
+}
+
 /// Whether `If-None-Match` says that the client has what `tag` names.
 ///
 /// # Errors

@@ -12,11 +12,11 @@ use actix_web::{
 };
 use futures_util::{FutureExt, StreamExt, future};
 use snapshot_domain::{
-    AuditAction, Caller, Error, Volume, VolumeId,
+    AuditAction, Caller, Error, RevisionCondition, Volume, VolumeId,
     use_case::{VolumeService, VolumeWrite},
 };
 
-use super::{Api, audited::deed_on, blocking::on_pool, error::ApiError};
+use super::{Api, audited::deed_on, blocking::on_pool, error::ApiError, precondition};
 
 /// How many bytes are written at once.
 const PIECE_BYTES: usize = 512 << 10;
@@ -25,7 +25,7 @@ const PIECE_BYTES: usize = 512 << 10;
 ///
 /// # Errors
 ///
-/// 415 and 400 for a body that is not simply the bytes, 413 for too many of them, 408 when they stall, 400 when they break
+/// 412 when `If-Match` or `If-None-Match` does not hold; 415 and 400 for a body that is not simply the bytes, 413 for too many of them, 408 when they stall, 400 when they break
 /// off; 503 when too many are received already; what the use case can fail with. The volume keeps its old bytes then.
 pub(super) async fn receive(
     api: &Data<Api>,
@@ -39,13 +39,14 @@ pub(super) async fn receive(
         let message = "A part of a volume can't be written: send all its bytes, without Content-Range";
         return Err(ApiError::BadRequest(message.to_owned()));
     }
+    let condition = precondition::of_change(request.headers(), id.as_uuid())?;
     let _transfer = api.transfers.begin(caller.account)?;
     let announced_bytes = announced_bytes(request.headers());
     let deed = deed_on(request, AuditAction::VolumeWrite, id.as_uuid());
     let begin = {
         let api = api.clone();
         on_pool(move || {
-            let begin = || Incoming::begin(&api, &caller, id, announced_bytes);
+            let begin = || Incoming::begin(&api, &caller, id, &condition, announced_bytes);
             api.audit.act(&caller, deed, begin)
         })
     };
@@ -94,7 +95,8 @@ pub(super) async fn in_time<T>(next: impl Future<Output = T>, patience: Duration
     waited.map_err(|_| ApiError::Stalled)
 }
 
-fn announced_bytes(headers: &HeaderMap) -> u64 {
+/// How many bytes a body says that it has; 0 when it does not say.
+pub(super) fn announced_bytes(headers: &HeaderMap) -> u64 {
     let sent = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok());
     sent.and_then(|digits| digits.parse().ok()).unwrap_or(0)
 }
@@ -120,9 +122,15 @@ struct Incoming {
 
 impl Incoming {
     /// Begins a write of at least this many bytes.
-    fn begin(api: &Api, caller: &Caller, id: VolumeId, announced_bytes: u64) -> Result<Self, Error> {
+    fn begin(
+        api: &Api,
+        caller: &Caller,
+        id: VolumeId,
+        condition: &RevisionCondition,
+        announced_bytes: u64,
+    ) -> Result<Self, Error> {
         let volumes = api.volumes.clone();
-        let begun = volumes.begin_write(caller, id);
+        let begun = volumes.begin_write_if(caller, id, condition);
         let write = begun.inspect_err(|_| see_to_owed_ends(&volumes))?;
         let size_bytes = write.volume().size().as_bytes();
         let incoming = Self {

@@ -2,8 +2,8 @@
 
 use super::{VolumeService, owed_ends::OwedEnd, until_not_stale};
 use crate::{
-    Caller, Error, Resource, Result, Right, Volume, VolumeEvent, VolumeId, VolumeState, VolumeStateName,
-    ports::StagedWrite,
+    Caller, Error, Resource, Result, RevisionCondition, Right, Volume, VolumeEvent, VolumeId, VolumeState,
+    VolumeStateName, ports::StagedWrite,
 };
 
 impl VolumeService {
@@ -16,6 +16,15 @@ impl VolumeService {
     /// [`Conflict`](crate::Error::Conflict) unless it is `available`, or when it is registered from the host; what
     /// [`VolumeBytes::stage`](crate::ports::VolumeBytes::stage) can fail with.
     pub fn begin_write(&self, caller: &Caller, id: VolumeId) -> Result<VolumeWrite> {
+        self.begin_write_if(caller, id, &RevisionCondition::Any)
+    }
+
+    /// As [`begin_write`](Self::begin_write), of a volume at a revision for which the condition holds.
+    ///
+    /// # Errors
+    ///
+    /// Also [`ConditionFailed`](crate::Error::ConditionFailed) when it does not hold.
+    pub fn begin_write_if(&self, caller: &Caller, id: VolumeId, condition: &RevisionCondition) -> Result<VolumeWrite> {
         let permit = caller.may(Right::Change)?;
         let find = || self.volumes.find(&permit.scope(), id);
         // First, so that who may not see the volume learns nothing of its writes.
@@ -23,6 +32,7 @@ impl VolumeService {
         let owed = self.owed_ends.begin(id).ok_or_else(|| is_being_written(id))?;
         let begun = until_not_stale(|| {
             let mut volume = find()?;
+            condition.check(Resource::Volume, id.as_uuid(), volume.revision())?;
             volume.apply(VolumeEvent::WriteBegun, self.clock.now())?;
             self.volumes.update(&volume)?;
             Ok(volume)

@@ -71,13 +71,19 @@ pub enum SourceError {
     },
     /// Its size is none that a volume can have.
     #[error("the size {0}")]
-    InvalidSize(#[from] InvalidSize),
+    InvalidSize(InvalidSize),
     /// Nobody could tell whether it was written to.
     #[error("the kernel does not count writes to the volume's device: its queue/iostats is 0")]
     Uncounted,
     /// Somebody wrote to it while it was copied.
     #[error("the volume was written to while it was copied")]
     Changed,
+}
+
+impl From<InvalidSize> for SourceError {
+    fn from(invalid: InvalidSize) -> Self {
+        Self::InvalidSize(invalid)
+    }
 }
 
 impl SourceError {

@@ -154,6 +154,9 @@ pub(in crate::http) struct Ranged {
     /// Answer a part only if the `ETag` is this, otherwise everything.
     #[param(rename = "If-Range")]
     if_range: Option<String>,
+    /// Only if the `ETag` is one of these; otherwise 412.
+    #[param(rename = "If-Match", schema_with = words::entity_tags)]
+    if_match: Option<String>,
     /// Answer nothing if the `ETag` is one of these.
     #[param(rename = "If-None-Match")]
     if_none_match: Option<String>,

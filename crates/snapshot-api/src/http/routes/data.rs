@@ -6,7 +6,7 @@ use actix_web::{
     web::{Data, Payload},
 };
 use snapshot_domain::{
-    AuditAction, Error,
+    AuditAction, Error, Resource,
     ports::OpenVolume,
     use_case::{Deed, Tracked},
 };
@@ -23,6 +23,7 @@ use crate::http::{
     error::ApiError,
     generation::Generation,
     openapi::{parameters, requests},
+    shown::Shown,
     upload,
 };
 
@@ -51,6 +52,7 @@ pub(super) async fn of_snapshot(api: Data<Api>, request: HttpRequest) -> Result<
         };
         let digest = snapshot.readable()?.content().digest.to_string();
         Ok::<_, Error>(Source {
+            of: (Resource::Snapshot, id.as_uuid()),
             bytes,
             size: snapshot.size(),
             version: Some(digest),
@@ -83,6 +85,7 @@ pub(super) async fn of_volume(api: Data<Api>, request: HttpRequest) -> Result<Ht
             None => open()?,
         };
         Ok::<_, Error>(Source {
+            of: (Resource::Volume, id.as_uuid()),
             bytes,
             size: volume.size(),
             version,
@@ -94,9 +97,10 @@ pub(super) async fn of_volume(api: Data<Api>, request: HttpRequest) -> Result<Ht
 /// Replaces the bytes of a volume: all of them, or, if the upload breaks off, none. What is not sent reads as zeros.
 #[utoipa::path(
     put, path = "/volumes/{id}/data", operation_id = "write_volume", tag = "volumes",
-    params(parameters::ById),
+    params(parameters::ById, parameters::Conditions),
     request_body(content = requests::RawImage, content_type = "application/octet-stream"),
-    responses((status = 200, description = "The volume with its new bytes", body = OneVolume)),
+    responses((status = 200, description = "The volume with its new bytes", body = OneVolume,
+        headers(("ETag" = String, description = "Names this very state of the volume")))),
 )]
 pub(super) async fn write_volume(
     api: Data<Api>,
@@ -113,7 +117,7 @@ pub(super) async fn write_volume(
         progress: None,
         exclusive_bytes: None,
     };
-    Ok(HttpResponse::Ok().json(OneVolume::new(&written, Generation::of(&api, &request).zone())))
+    Ok(Shown::volume(&written, Generation::of(&api, &request).zone()).answer())
 }
 
 /// A read that is noted: `HEAD` brings no bytes.
