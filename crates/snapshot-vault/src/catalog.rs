@@ -99,7 +99,7 @@ pub trait PromisedCopies: Send + Sync {
     /// # Errors
     ///
     /// When the database can't be read.
-    fn visit(&self, visit: &mut dyn FnMut(&[(DomainId, ManifestId)]) -> ControlFlow<()>) -> Result<(), CatalogError>;
+    fn visit(&self, visit: CopyVisitor<'_>) -> Result<(), CatalogError>;
 
     /// Whether a copy is promised still.
     ///
@@ -108,6 +108,9 @@ pub trait PromisedCopies: Send + Sync {
     /// When the database can't be read.
     fn is_promised(&self, domain: DomainId, copy: ManifestId) -> Result<bool, CatalogError>;
 }
+
+/// Is shown copies, some at a time, until it breaks.
+pub type CopyVisitor<'a> = &'a mut dyn FnMut(&[(DomainId, ManifestId)]) -> ControlFlow<()>;
 
 /// What the catalog knows of a pack.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

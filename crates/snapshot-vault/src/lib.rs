@@ -66,7 +66,8 @@ mod verify;
 pub use blob::local::LocalBlobs;
 pub use blob::{BlobEntry, BlobError, BlobKey, BlobStore, BlobWriter, InvalidBlobKey, Piece};
 pub use catalog::{
-    CatalogError, Distrusted, PackCatalog, PackStanding, PackSummary, PromisedCopies, RunningCopies, SetAside,
+    CatalogError, CopyVisitor, Distrusted, PackCatalog, PackStanding, PackSummary, PromisedCopies, RunningCopies,
+    SetAside,
 };
 pub use census::{CopyUsage, Totals, Unreadable, Usage};
 pub use collect::{CollectOptions, Collection, CollectionEnd, Waiting};

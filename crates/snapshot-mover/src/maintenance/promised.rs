@@ -1,13 +1,13 @@
 //! Which copies must be in the vault, as the rows tell.
 
-use std::{ops::ControlFlow, sync::Arc};
+use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use snapshot_domain::{
     Error, SnapshotId, Timestamp,
     ports::{CheckRepository, DueQuery, SnapshotRepository},
 };
-use snapshot_vault::{CatalogError, DomainId, ManifestId, PromisedCopies};
+use snapshot_vault::{CatalogError, CopyVisitor, DomainId, ManifestId, PromisedCopies};
 
 use crate::content::{domain_of, manifest_of};
 
@@ -24,7 +24,7 @@ pub(super) struct WholeSnapshots {
 impl PromisedCopies for WholeSnapshots {
     /// In the order of their last checks. A check that ends meanwhile moves a snapshot back in it, to where it is seen
     /// later or once more, but never forward past the reader.
-    fn visit(&self, visit: &mut dyn FnMut(&[(DomainId, ManifestId)]) -> ControlFlow<()>) -> Result<(), CatalogError> {
+    fn visit(&self, visit: CopyVisitor<'_>) -> Result<(), CatalogError> {
         let mut after = None;
         loop {
             let query = DueQuery {
@@ -60,7 +60,7 @@ fn unavailable(error: Error) -> CatalogError {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
+    use std::{collections::BTreeSet, ops::ControlFlow};
 
     use snapshot_domain::{
         Check, Finding, Health, SnapshotState, Work,

@@ -1,9 +1,8 @@
 //! What must be there, as a test says.
 
-use crate::catalog::{CatalogError, PromisedCopies};
+use crate::catalog::{CatalogError, CopyVisitor, PromisedCopies};
 use crate::id::{DomainId, ManifestId};
 use std::collections::BTreeSet;
-use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// The copies that were promised, and not taken back. Clones share them.
@@ -27,7 +26,7 @@ impl Promises {
 }
 
 impl PromisedCopies for Promises {
-    fn visit(&self, visit: &mut dyn FnMut(&[(DomainId, ManifestId)]) -> ControlFlow<()>) -> Result<(), CatalogError> {
+    fn visit(&self, visit: CopyVisitor<'_>) -> Result<(), CatalogError> {
         let promised: Vec<_> = self.with(|promised| promised.iter().copied().collect());
         // Two at a time, so that tests see what comes and goes in between.
         for part in promised.chunks(2) {

@@ -4,8 +4,8 @@ use crate::support::{CHUNK, PAGE, TestVault, copy, copy_with, noise, open, read_
 use snapshot_vault::testing::{MemoryBlobs, MemoryCatalog, MemoryIndex, Promises};
 use snapshot_vault::{
     BlobEntry, BlobError, BlobKey, BlobStore, BlobWriter, CatalogError, CollectOptions, Collection, CollectionEnd,
-    DomainId, ManifestId, PackCatalog, PackStanding, PromisedCopies, ReadBuffers, RunningCopies, StoredCopy, Totals,
-    VaultError,
+    CopyVisitor, DomainId, ManifestId, PackCatalog, PackStanding, PromisedCopies, ReadBuffers, RunningCopies,
+    StoredCopy, Totals, VaultError,
 };
 use std::cell::Cell;
 use std::collections::{BTreeMap, VecDeque};
@@ -402,7 +402,7 @@ struct Moved<'a> {
 }
 
 impl PromisedCopies for Moved<'_> {
-    fn visit(&self, visit: &mut dyn FnMut(&[(DomainId, ManifestId)]) -> ControlFlow<()>) -> Result<(), CatalogError> {
+    fn visit(&self, visit: CopyVisitor<'_>) -> Result<(), CatalogError> {
         self.promised.visit(&mut |copies| {
             (self.when_shown)();
             visit(copies)
