@@ -254,6 +254,7 @@ async fn a_list_that_can_not_be_read_to_its_end_breaks_off() {
     let organization = house.organization;
     let mut snapshots = MockSnapshotRepository::new();
     snapshots.expect_count().returning(|_| Ok(100_000));
+    snapshots.expect_list_nearby().returning(|_, _| Ok(None));
     snapshots.expect_list().returning(move |_, slice| match slice.after {
         None => Ok((0..slice.limit)
             .map(|_| Measured {

@@ -255,7 +255,7 @@ fn who_goes_on_reading_waits_for_nobody_who_has_the_last_connection() {
     };
     let store = Store::open(&place.place.url(), options).unwrap();
 
-    let taken = store.together(|| {
+    let held = store.together(|| {
         // Its reads are done on the pool's only connection, until the other thread has ended.
         let elsewhere = || {
             let (is_taken, _) = store.together_and_on(|| is_taken(&store, &token.hash));
@@ -265,5 +265,5 @@ fn who_goes_on_reading_waits_for_nobody_who_has_the_last_connection() {
         std::thread::scope(|scope| [(); 2].map(|()| scope.spawn(elsewhere).join().unwrap()))
     });
 
-    assert_eq!(taken, [true, true]);
+    assert_eq!(held, [true, true]);
 }
