@@ -158,9 +158,9 @@ fn sizes_are_whole_sectors() {
             json!((16_u64 << 40) + 512),
             "must be at most 17592186044416 bytes (16 TiB)",
         ),
-        (json!(-512), "must be a whole number of bytes"),
+        (json!(-512), "must be at least 512 bytes"),
         (json!(512.5), "must be a whole number of bytes"),
-        (json!(1e30), "must be a whole number of bytes"),
+        (json!(1e30), "must be at most 17592186044416 bytes (16 TiB)"),
         (json!("512"), "must be a whole number of bytes"),
         (json!(true), "must be a whole number of bytes"),
     ] {

@@ -179,10 +179,14 @@ pub(super) fn whole_number(value: &Value) -> Option<u64> {
     })
 }
 
-/// The nearest number that can be told, of a whole number that is too large or negative.
+/// A size on the same side of what can be one, of a whole number that is negative or too large to be told.
 fn beyond(value: &Value) -> Option<u64> {
     let number = value.as_f64().filter(|number| number.fract() == 0.0)?;
-    Some(if number < 0.0 { 0 } else { u64::MAX })
+    Some(if number < 0.0 {
+        0
+    } else {
+        u64::MAX - u64::MAX % VolumeSize::SECTOR_BYTES
+    })
 }
 
 /// A volume's size in bytes.
