@@ -58,7 +58,7 @@ impl Signal {
 }
 
 impl Changes {
-    /// Lets at most so many wait at once, and a quarter of them for one account.
+    /// Lets at most so many wait at once, of which who has many leaves a quarter to others.
     pub fn at_most(count: usize) -> Self {
         Self(Arc::new(Shared {
             places: Shares::of(count),

@@ -1,5 +1,5 @@
-//! Places of which there are only so many, and of which no account gets all: else a single token could keep everybody else
-//! out.
+//! Places of which there are only so many, and of which some are kept for who has few: else a single token could keep
+//! everybody else out.
 
 use std::{
     collections::HashMap,
@@ -8,7 +8,7 @@ use std::{
 
 use snapshot_domain::AccountId;
 
-/// The most that one account gets is this part of all, and at least one.
+/// This part of all places, and at least one, is kept for accounts that have fewer than so many.
 const PART: usize = 4;
 
 /// Places that are taken by accounts. Clones share them.
@@ -36,11 +36,13 @@ impl Shares {
         }))
     }
 
-    /// Takes a place; `None` when all are taken, or as many as the account may have.
+    /// Takes a place; `None` when all are taken, or when the account has many and the rest is kept for others.
     pub(super) fn take(&self, account: AccountId) -> Option<Share> {
         let mut taken = self.lock();
         let own = taken.by_account.get(&account).copied().unwrap_or(0);
-        if taken.places >= self.0.most || own >= (self.0.most / PART).max(1) {
+        let kept = (self.0.most / PART).max(1);
+        let left = self.0.most.saturating_sub(taken.places);
+        if left == 0 || own >= kept && left <= kept {
             return None;
         }
         taken.places += 1;
@@ -89,20 +91,22 @@ mod tests {
     }
 
     #[test]
-    fn an_account_gets_a_quarter_of_all_and_others_get_the_rest() {
+    fn who_has_many_leaves_a_quarter_to_others() {
         let shares = Shares::of(8);
+        let take = |n: u128, times: usize| (0..times).map_while(|_| shares.take(account(n))).collect::<Vec<_>>();
 
-        let taken: Vec<_> = (0..9).flat_map(|n| [(); 3].map(|()| shares.take(account(n)))).collect();
+        let greedy = take(1, 9);
+        let others = [take(2, 9), take(3, 9)];
 
-        let got: Vec<_> = taken.iter().map(Option::is_some).collect();
-        let in_turn: Vec<_> = (0..9).flat_map(|n| [n < 4, n < 4, false]).collect();
-        assert_eq!(got, in_turn);
-        drop(taken);
-        assert!(shares.take(account(9)).is_some());
+        assert_eq!(greedy.len(), 6);
+        assert_eq!(others.each_ref().map(Vec::len), [2, 0]);
+        drop(greedy);
+        assert_eq!(take(3, 9).len(), 4, "of six that are free, two are kept");
+        drop(others);
     }
 
     #[test]
-    fn of_a_few_an_account_gets_one() {
+    fn of_two_one_is_kept_and_a_single_one_is_anybodys() {
         let shares = Shares::of(2);
         let first = shares.take(account(1)).unwrap();
 
@@ -110,7 +114,8 @@ mod tests {
         assert!(shares.take(account(2)).is_some());
         drop(first);
         drop(shares.take(account(1)).unwrap());
-
         assert!(shares.lock().by_account.is_empty());
+
+        assert!(Shares::of(1).take(account(1)).is_some());
     }
 }

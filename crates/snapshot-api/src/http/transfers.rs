@@ -13,7 +13,7 @@ use super::{
 pub struct Transfers(Shares);
 
 impl Transfers {
-    /// At most so many at once, and a quarter of them for one account.
+    /// At most so many at once, of which who has many leaves a quarter to others.
     pub fn at_most(count: usize) -> Self {
         Self(Shares::of(count))
     }
