@@ -73,6 +73,15 @@ fn snapshots_of(client: &Client) -> Vec<Value> {
         .clone()
 }
 
+/// The snapshots, once it is known what each takes for itself.
+fn measured_snapshots_of(client: &Client) -> Vec<Value> {
+    crate::service::wait_for("the sizes of all snapshots", || {
+        let snapshots = snapshots_of(client);
+        let are_measured = snapshots.iter().all(|it| !it["exclusive_size"].is_null());
+        are_measured.then_some(snapshots)
+    })
+}
+
 /// Every file in the vault's folder with its bytes and the moment of its last change.
 fn vault_of(data: &Data) -> BTreeMap<PathBuf, (Vec<u8>, std::time::SystemTime)> {
     let entry = |path: &Path| (fs::read(path).unwrap(), path.metadata().unwrap().modified().unwrap());
@@ -103,7 +112,7 @@ fn a_database_that_is_gone_is_recovered_from_the_vault_and_its_key() {
     let body = json!({"name": "theirs", "organization": other, "volume_id": theirs});
     let theirs = id_of(&their_client.post("/snapshots", &body).expect(200).json()["snapshot"]);
     their_client.wait_for_state("snapshot", &theirs, "available");
-    let before = snapshots_of(&client);
+    let before = measured_snapshots_of(&client);
     let data = stop(service);
     lose_the_database(&data);
     fs::remove_dir_all(data.path().join("index")).unwrap();
@@ -141,7 +150,7 @@ fn a_database_that_is_gone_is_recovered_from_the_vault_and_its_key() {
     };
     assert_eq!(before.len(), 2);
     assert_eq!(
-        without_modification(snapshots_of(&client)),
+        without_modification(measured_snapshots_of(&client)),
         without_modification(before)
     );
     let volume = restore(&client, &first);
