@@ -163,7 +163,11 @@ mod tests {
     use snapshot_vault::{DomainId, LocalBlobs, ManifestId, MasterKey, RedbIndex, Vault, VaultOptions};
 
     use super::*;
-    use crate::{VaultCatalog, priority::let_others_go_first, source::SourceError};
+    use crate::{
+        VaultCatalog,
+        priority::{STEPS, let_others_go_first},
+        source::SourceError,
+    };
 
     const SIZE: u64 = 1 << 20;
 
@@ -212,6 +216,6 @@ mod tests {
             task.join().unwrap().unwrap();
         });
 
-        assert_eq!(readers.0.into_inner().unwrap(), [(before + 10).min(NICEST)]);
+        assert_eq!(readers.0.into_inner().unwrap(), [(before + STEPS).min(NICEST)]);
     }
 }
