@@ -30,6 +30,8 @@ const WRITERS: usize = 8;
 /// Copies that run while requests are answered, two at a time.
 const COPIES: u64 = 6;
 const COPY_MEBIBYTES: u64 = 512;
+/// The size of the volume that snapshots are asked of beside them.
+const SMALL_VOLUME_BYTES: u64 = 1 << 20;
 
 /// A service with so many snapshots.
 struct House {
@@ -103,7 +105,9 @@ impl House {
         let database = database(folder);
         rows::fill(&database, organization, rows)?;
         let store = rows::open(&database)?;
-        let volume = rows::add_volume(&store, organization, None)?;
+        let image = folder.join("empty");
+        image::write_empty(&image, SMALL_VOLUME_BYTES)?;
+        let volume = rows::add_volume(&store, organization, &image)?;
         let server = Server::start(folder, token, organization)?.wait_until_ready(token)?;
         let folder = folder.to_path_buf();
         Ok(Self {
@@ -351,7 +355,7 @@ impl House {
         let mut copied = Vec::new();
         for (seed, path) in (1..).zip(&images) {
             image::write(path, COPY_MEBIBYTES, seed)?;
-            copied.push(rows::add_volume(&self.store, self.organization, Some(path))?);
+            copied.push(rows::add_volume(&self.store, self.organization, path)?);
         }
         self.restart()?;
         let mut asked = Vec::new();

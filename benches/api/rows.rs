@@ -13,9 +13,8 @@ use std::{
 use anyhow::Context as _;
 use diesel::{Connection as _, SqliteConnection, connection::SimpleConnection as _};
 use snapshot_domain::{
-    AccountId, Actor, AuditAction, AuditEntry, AuditId, AuditOutcome, Name, NewSnapshot, NewVolume, OrganizationId,
-    RequestId, Scope, Snapshot, SnapshotId, Tags, Task, TaskId, Timestamp, TokenHash, TokenId, Volume, VolumeId,
-    VolumeSize, VolumeType, Work,
+    AccountId, Actor, AuditAction, AuditEntry, AuditId, AuditOutcome, Name, NewSnapshot, OrganizationId, RequestId,
+    Scope, Snapshot, SnapshotId, Tags, Task, TaskId, Timestamp, TokenHash, TokenId, Volume, VolumeId, VolumeSize, Work,
     ports::{
         AuditLog as _, Clock as _, IdSource as _, Slice, SnapshotQuery, SnapshotRepository, TokenRepository,
         VolumeRepository,
@@ -28,9 +27,6 @@ use crate::{
     environment::{RandomIds, SystemClock},
     load::{Measured, measured},
 };
-
-/// The size of the volume that snapshots are asked of.
-const SMALL_VOLUME_BYTES: u64 = 512;
 
 /// Adds available snapshots, a microsecond apart, each with the task that made it and with its size, to a database with its
 /// tables. As in the service, ids grow with time.
@@ -91,35 +87,15 @@ pub(crate) fn open(database: &Path) -> anyhow::Result<Store> {
     Ok(Store::open(path, StoreOptions::default())?)
 }
 
-/// A volume to ask for snapshots of. With a path its bytes are there.
-pub(crate) fn add_volume(store: &Store, organization: Uuid, image: Option<&Path>) -> anyhow::Result<Volume> {
-    let id = VolumeId::new(RandomIds.id());
-    let (organization, name) = (OrganizationId::new(organization), Name::parse("vol-0-1")?);
-    let now = Timestamp::from_micros(0)?;
-    let volume = match image {
-        Some(path) => {
-            let size = VolumeSize::from_bytes(path.metadata()?.len())?;
-            let path = path.to_path_buf();
-            snapshot_domain::use_case::RegisterVolume {
-                name,
-                organization,
-                size,
-                path,
-            }
-            .into_volume(id, now)
-        }
-        None => Volume::empty(
-            NewVolume {
-                id,
-                organization,
-                name,
-                tags: Tags::default(),
-                size: VolumeSize::from_bytes(SMALL_VOLUME_BYTES)?,
-                volume_type: VolumeType::LocalSsd,
-            },
-            now,
-        ),
-    };
+/// A volume to ask for snapshots of, whose bytes lie in this file.
+pub(crate) fn add_volume(store: &Store, organization: Uuid, image: &Path) -> anyhow::Result<Volume> {
+    let volume = snapshot_domain::use_case::RegisterVolume {
+        name: Name::parse("vol-0-1")?,
+        organization: OrganizationId::new(organization),
+        size: VolumeSize::from_bytes(image.metadata()?.len())?,
+        path: image.to_path_buf(),
+    }
+    .into_volume(VolumeId::new(RandomIds.id()), Timestamp::from_micros(0)?);
     VolumeRepository::insert(store, &volume, None)?;
     Ok(volume)
 }
@@ -193,7 +169,7 @@ fn begin(store: &Store, volume: &Volume) -> snapshot_domain::Result<()> {
         TaskId::new(RandomIds.id()),
         volume.organization(),
         work,
-        SMALL_VOLUME_BYTES,
+        volume.size().as_bytes(),
         request,
         now,
     );
