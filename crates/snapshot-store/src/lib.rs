@@ -61,6 +61,7 @@ mod migrate;
 mod organizations;
 mod packs;
 mod pool;
+mod prepared;
 mod quotas;
 mod receipts;
 mod row_insert;

@@ -6,9 +6,10 @@ use snapshot_domain::{
     ports::{Slice, SnapshotCursor, SnapshotQuery},
 };
 
-use super::{AnyConnection, MeasuredRow, MultiBackend, Outcome, Places, StoredRow, on_either, row};
+use super::{AnyConnection, MeasuredRow, Outcome, Places, StoredRow, on_either, row};
 use crate::{
     columns::{self, id_column},
+    connection::MultiBackend,
     list::{self, Listing, Place},
     schema::{domain_sizes, snapshot_totals, snapshots},
 };

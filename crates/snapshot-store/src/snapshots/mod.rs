@@ -4,7 +4,14 @@ mod list;
 mod places;
 mod row;
 
-use diesel::{dsl::sql, prelude::*, sql_types::Bool};
+use diesel::{
+    backend::Backend,
+    expression::{AppearsOnTable, Expression, SelectableExpression, ValidGrouping},
+    prelude::*,
+    query_builder::{AstPass, QueryFragment, QueryId},
+    result::QueryResult,
+    sql_types::Bool,
+};
 use snapshot_domain::{
     Error, Lease, OrganizationId, Quota, ReadableSnapshot, Receipt, Resource, Result, Scope, Snapshot, SnapshotId,
     Task, TaskOutcome, Timestamp, Volume, VolumeId,
@@ -20,8 +27,12 @@ use crate::{
     audit::Subject,
     by_id::ById,
     columns::{self, id_column, number_column},
-    connection::{AnyConnection, MultiBackend, on_either},
+    connection::{AnyConnection, on_either},
     failure::{Failure, Outcome, refused},
+    prepared::{
+        Part::{Bytes, MaybeNumber, MaybeWord, Number, Sql, Word},
+        execute_prepared,
+    },
     quotas,
     receipts::{self, ReceiptRow},
     row_insert::insert_row,
@@ -102,10 +113,14 @@ impl SnapshotRepository for Store {
         let volume = id_column(volume.as_uuid());
         let domain = id_column(domain.as_uuid());
         let row = self.read(|connection| {
-            let row = latest_available(&volume, &domain)
+            let row = on_either!(connection, connection => snapshots::table
+                .filter(snapshots::base_volume_id.eq(&volume))
+                .filter(snapshots::domain_id.eq(&domain))
+                .filter(IsAvailable)
+                .order((snapshots::created_at.desc(), snapshots::id.desc()))
                 .select(StoredRow::as_select())
                 .first(connection)
-                .optional()?;
+                .optional())?;
             Ok(row)
         })?;
         row.map(Snapshot::try_from).transpose()
@@ -151,7 +166,7 @@ impl SnapshotRepository for Store {
         let row = SnapshotRow::try_from(snapshot)?;
         self.write(move |connection| {
             tasks::end_unless_cancelled(connection, &lease, outcome, now)?;
-            replace(connection, &row)?;
+            end_copy(connection, &row)?;
             volumes::end_copy(connection, &row.base_volume_id)
         })
     }
@@ -265,6 +280,37 @@ fn replace(connection: &mut AnyConnection, row: &SnapshotRow) -> Outcome<()> {
     }
 }
 
+/// Replaces a row by its next revision, in which a copy has ended: nothing else of it is another one, and what is not written
+/// moves nothing in the indexes.
+fn end_copy(connection: &mut AnyConnection, row: &SnapshotRow) -> Outcome<()> {
+    let ended = execute_prepared!(
+        connection,
+        [
+            Sql("UPDATE snapshots SET modified_at = "),
+            Number(row.modified_at),
+            Sql(", state = "),
+            Word(&row.state),
+            Sql(", digest = "),
+            MaybeWord(row.digest.as_deref()),
+            Sql(", stored_bytes = "),
+            MaybeNumber(row.stored_bytes),
+            Sql(", error_reason = "),
+            MaybeWord(row.error_reason.as_deref()),
+            Sql(", revision = "),
+            Number(row.revision),
+            Sql(" WHERE id = "),
+            Bytes(&row.id),
+            Sql(" AND revision = "),
+            Number(row.revision - 1),
+        ]
+    )?;
+    if ended == 1 {
+        Ok(())
+    } else {
+        Err(stale_or_gone(connection, &row.id)?)
+    }
+}
+
 /// Removes a row that is stored at exactly this revision.
 fn remove(connection: &mut AnyConnection, row: &SnapshotRow) -> Outcome<()> {
     let present = snapshots::table
@@ -278,14 +324,24 @@ fn remove(connection: &mut AnyConnection, row: &SnapshotRow) -> Outcome<()> {
     }
 }
 
-/// The literal state is what lets the databases use the index that only has `available` snapshots.
-fn latest_available<'a>(volume: &'a [u8], domain: &'a [u8]) -> snapshots::BoxedQuery<'a, MultiBackend> {
-    snapshots::table
-        .filter(snapshots::base_volume_id.eq(volume))
-        .filter(snapshots::domain_id.eq(domain))
-        .filter(sql::<Bool>("state = 'available'"))
-        .order((snapshots::created_at.desc(), snapshots::id.desc()))
-        .into_boxed()
+/// That a snapshot is `available`. The literal state is what lets the databases use the index that only has such snapshots;
+/// unlike Diesel's own literals, this one can stay prepared.
+#[derive(Clone, Copy, QueryId, ValidGrouping)]
+struct IsAvailable;
+
+impl Expression for IsAvailable {
+    type SqlType = Bool;
+}
+
+impl<T> AppearsOnTable<T> for IsAvailable {}
+
+impl<T> SelectableExpression<T> for IsAvailable {}
+
+impl<B: Backend> QueryFragment<B> for IsAvailable {
+    fn walk_ast<'b>(&'b self, mut pass: AstPass<'_, 'b, B>) -> QueryResult<()> {
+        pass.push_sql("state = 'available'");
+        Ok(())
+    }
 }
 
 fn stale_or_gone(connection: &mut AnyConnection, id: &[u8]) -> Outcome<Failure> {

@@ -19,6 +19,10 @@ use crate::{
     columns::{IDS_AT_ONCE, id, id_column, number_column},
     connection::AnyConnection,
     failure::{Outcome, refused},
+    prepared::{
+        Part::{Bytes, Number, Sql, Word},
+        execute_prepared,
+    },
     quotas,
     row_insert::insert_row,
     schema::tasks,
@@ -56,14 +60,23 @@ impl TaskQueue for Store {
         let total_bytes = number_column("task", progress.total_bytes)?;
         let epoch = number_column("task", lease.epoch)?;
         self.write(move |connection| {
-            let renewed = diesel::update(tasks::table)
-                .filter(held(id_column(lease.task.as_uuid()), epoch))
-                .set((
-                    tasks::lease_expires_at.eq(expires_at.as_micros()),
-                    tasks::done_bytes.eq(done_bytes),
-                    tasks::total_bytes.eq(total_bytes),
-                ))
-                .execute(connection)?;
+            let renewed = execute_prepared!(
+                connection,
+                [
+                    Sql("UPDATE tasks SET lease_expires_at = "),
+                    Number(expires_at.as_micros()),
+                    Sql(", done_bytes = "),
+                    Number(done_bytes),
+                    Sql(", total_bytes = "),
+                    Number(total_bytes),
+                    Sql(" WHERE id = "),
+                    Bytes(lease.task.as_uuid().as_bytes()),
+                    Sql(" AND state = "),
+                    Word(state::RUNNING),
+                    Sql(" AND epoch = "),
+                    Number(epoch),
+                ]
+            )?;
             only_if_held(renewed)?;
             Ok(if is_cancelled(connection, &lease)? {
                 Renewal::Cancelled
@@ -214,19 +227,24 @@ fn claim_next(
     let Some((id, before)) = claim::next(connection, now.as_micros(), quotas::column(quota.tasks))? else {
         return Ok(None);
     };
-    let task = tasks::table.find(id);
     // Whoever held it until now neither ended it nor put it back.
     let interrupted = i64::from(before == state::RUNNING);
-    diesel::update(task.clone())
-        .set((
-            tasks::state.eq(state::RUNNING),
-            tasks::instance_id.eq(id_column(instance.as_uuid())),
-            tasks::lease_expires_at.eq(expires_at.as_micros()),
-            tasks::epoch.eq(tasks::epoch + 1),
-            tasks::interruptions.eq(tasks::interruptions + interrupted),
-        ))
-        .execute(connection)?;
-    let row: TaskRow = task.select(TaskRow::as_select()).first(connection)?;
+    execute_prepared!(
+        connection,
+        [
+            Sql("UPDATE tasks SET epoch = epoch + 1, state = "),
+            Word(state::RUNNING),
+            Sql(", instance_id = "),
+            Bytes(instance.as_uuid().as_bytes()),
+            Sql(", lease_expires_at = "),
+            Number(expires_at.as_micros()),
+            Sql(", interruptions = interruptions + "),
+            Number(interrupted),
+            Sql(" WHERE id = "),
+            Bytes(&id),
+        ]
+    )?;
+    let row: TaskRow = tasks::table.find(&id).select(TaskRow::as_select()).first(connection)?;
     let takes_a_place = before == state::PENDING && row.counts_against_quota() && !row.cancel_requested;
     if takes_a_place && !quotas::tasks_fit(connection, &row.organization_id, quota)? {
         return Err(Error::Stale {
@@ -287,22 +305,26 @@ fn end(connection: &mut AnyConnection, lease: &Lease, outcome: TaskOutcome, now:
         TaskOutcome::Cancelled => TaskStateName::Cancelled,
     };
     let epoch = number_column("task", lease.epoch)?;
-    let changed = diesel::update(tasks::table)
-        .filter(held(id_column(lease.task.as_uuid()), epoch))
-        .set((
-            tasks::state.eq(ended.as_str()),
-            tasks::ended_at.eq(now.as_micros()),
-            tasks::instance_id.eq(None::<Vec<u8>>),
-            tasks::lease_expires_at.eq(None::<i64>),
-        ))
-        .execute(connection)?;
-    only_if_held(changed)?;
-    if outcome == TaskOutcome::Succeeded {
-        diesel::update(tasks::table.find(id_column(lease.task.as_uuid())))
-            .set(tasks::done_bytes.eq(tasks::total_bytes))
-            .execute(connection)?;
-    }
-    Ok(())
+    // What has ended well has done all that there was.
+    let succeeded = i64::from(outcome == TaskOutcome::Succeeded);
+    let changed = execute_prepared!(
+        connection,
+        [
+            Sql("UPDATE tasks SET instance_id = NULL, lease_expires_at = NULL, state = "),
+            Word(ended.as_str()),
+            Sql(", ended_at = "),
+            Number(now.as_micros()),
+            Sql(", done_bytes = CASE "),
+            Number(succeeded),
+            Sql(" WHEN 1 THEN total_bytes ELSE done_bytes END WHERE id = "),
+            Bytes(lease.task.as_uuid().as_bytes()),
+            Sql(" AND state = "),
+            Word(state::RUNNING),
+            Sql(" AND epoch = "),
+            Number(epoch),
+        ]
+    )?;
+    only_if_held(changed)
 }
 
 #[diesel::dsl::auto_type(no_type_alias)]

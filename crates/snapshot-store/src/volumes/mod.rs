@@ -3,12 +3,7 @@
 mod list;
 mod row;
 
-use diesel::{
-    dsl::sql,
-    prelude::*,
-    query_builder::{AstPass, QueryFragment, QueryId},
-    sql_types::{BigInt, Binary, Bool, Text},
-};
+use diesel::{dsl::sql, prelude::*, sql_types::Bool};
 use snapshot_domain::{
     Error, Lease, Receipt, Resource, Result, Scope, Task, TaskOutcome, Timestamp, Volume, VolumeId, Work,
     ports::{Slice, VolumeCursor, VolumeQuery, VolumeRepository},
@@ -23,6 +18,10 @@ use crate::{
     columns,
     connection::{AnyConnection, MultiBackend, on_either},
     failure::{Failure, Outcome, refused},
+    prepared::{
+        Part::{Bytes, Number, Sql, Word},
+        execute_prepared,
+    },
     quotas,
     receipts::{self, ReceiptRow},
     schema::volumes,
@@ -147,39 +146,26 @@ impl VolumeRepository for Store {
 
 /// Counts one more copy of a volume that is stored at exactly this revision.
 pub(crate) fn begin_copy(connection: &mut AnyConnection, id: &[u8], revision: i64) -> Outcome<()> {
-    let counted = CountCopy { id, revision }.execute(connection)?;
+    let counted = execute_prepared!(
+        connection,
+        [
+            Sql("UPDATE volumes SET copies = copies + 1 WHERE id = "),
+            Bytes(id),
+            Sql(" AND revision = "),
+            Number(revision),
+            Sql(" AND state = "),
+            Word(state::AVAILABLE),
+        ]
+    )?;
     if counted == 1 { Ok(()) } else { Err(stale().into()) }
 }
 
-/// Every snapshot that is asked for runs this, so it is to stay prepared; Diesel has its own updates parsed at each run.
-struct CountCopy<'a> {
-    id: &'a [u8],
-    revision: i64,
-}
-
-impl QueryFragment<MultiBackend> for CountCopy<'_> {
-    fn walk_ast<'b>(&'b self, mut pass: AstPass<'_, 'b, MultiBackend>) -> QueryResult<()> {
-        pass.push_sql("UPDATE volumes SET copies = copies + 1 WHERE id = ");
-        pass.push_bind_param::<Binary, _>(self.id)?;
-        pass.push_sql(" AND revision = ");
-        pass.push_bind_param::<BigInt, _>(&self.revision)?;
-        pass.push_sql(" AND state = ");
-        pass.push_bind_param::<Text, _>(state::AVAILABLE)
-    }
-}
-
-impl QueryId for CountCopy<'_> {
-    type QueryId = CountCopy<'static>;
-    const HAS_STATIC_QUERY_ID: bool = true;
-}
-
-impl RunQueryDsl<AnyConnection> for CountCopy<'_> {}
-
 /// Counts one copy of a volume less; a volume that is gone is not counted any more. The table refuses a count below 0.
 pub(crate) fn end_copy(connection: &mut AnyConnection, id: &[u8]) -> Outcome<()> {
-    diesel::update(volumes::table.filter(volumes::id.eq(id)))
-        .set(volumes::copies.eq(volumes::copies - 1))
-        .execute(connection)?;
+    execute_prepared!(
+        connection,
+        [Sql("UPDATE volumes SET copies = copies - 1 WHERE id = "), Bytes(id)]
+    )?;
     Ok(())
 }
 

@@ -1,0 +1,87 @@
+//! Updates that requests, copies and restores run again and again, and that stay prepared.
+//!
+//! Diesel has its own updates parsed at each run, since what they set may differ from run to run. SQLite takes longer to
+//! parse one, with the triggers of its table, than to do it.
+
+use std::marker::PhantomData;
+
+use diesel::{
+    backend::Backend,
+    prelude::*,
+    query_builder::{AstPass, QueryFragment, QueryId},
+    result::QueryResult,
+    serialize::ToSql,
+    sql_types::{BigInt, Binary, HasSqlType, Nullable, Text},
+};
+
+/// A piece of a statement: text, which must be the same at each run, or a value in its place.
+pub(crate) enum Part<'a> {
+    Sql(&'static str),
+    Bytes(&'a [u8]),
+    Word(&'a str),
+    Number(i64),
+    MaybeWord(Option<&'a str>),
+    MaybeNumber(Option<i64>),
+}
+
+/// A statement that is found among the prepared ones by `Place`. Made by [`execute_prepared!`].
+pub(crate) struct Prepared<'a, Place> {
+    parts: &'a [Part<'a>],
+    place: PhantomData<Place>,
+}
+
+impl<'a, Place> Prepared<'a, Place> {
+    /// `Place` must be a type of this one statement alone.
+    pub(crate) fn at(_place: Place, parts: &'a [Part<'a>]) -> Self {
+        Self {
+            parts,
+            place: PhantomData,
+        }
+    }
+}
+
+impl<B, Place> QueryFragment<B> for Prepared<'_, Place>
+where
+    B: Backend + HasSqlType<Binary> + HasSqlType<Text> + HasSqlType<BigInt>,
+    [u8]: ToSql<Binary, B>,
+    str: ToSql<Text, B>,
+    i64: ToSql<BigInt, B>,
+    for<'v> Option<&'v str>: ToSql<Nullable<Text>, B>,
+    Option<i64>: ToSql<Nullable<BigInt>, B>,
+{
+    fn walk_ast<'b>(&'b self, mut pass: AstPass<'_, 'b, B>) -> QueryResult<()> {
+        for part in self.parts {
+            match part {
+                Part::Sql(text) => pass.push_sql(text),
+                Part::Bytes(value) => pass.push_bind_param::<Binary, [u8]>(value)?,
+                Part::Word(value) => pass.push_bind_param::<Text, str>(value)?,
+                Part::Number(value) => pass.push_bind_param::<BigInt, _>(value)?,
+                Part::MaybeWord(value) => pass.push_bind_param::<Nullable<Text>, _>(value)?,
+                Part::MaybeNumber(value) => pass.push_bind_param::<Nullable<BigInt>, _>(value)?,
+            }
+        }
+        Ok(())
+    }
+}
+
+impl<Place: 'static> QueryId for Prepared<'_, Place> {
+    type QueryId = Prepared<'static, Place>;
+    const HAS_STATIC_QUERY_ID: bool = true;
+}
+
+impl<Place, C> RunQueryDsl<C> for Prepared<'_, Place> {}
+
+/// Executes the [`Part`]s of a statement on the connection that there is, and keeps it prepared.
+macro_rules! execute_prepared {
+    ($connection:expr, [$($part:expr),+ $(,)?]) => {{
+        struct Here;
+        // Not a `let`, which would drop what a part borrows from.
+        match [$($part),+] {
+            parts => $crate::connection::on_either!($connection, connection => {
+                $crate::prepared::Prepared::at(Here, &parts).execute(connection)
+            }),
+        }
+    }};
+}
+
+pub(crate) use execute_prepared;
