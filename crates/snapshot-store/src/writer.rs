@@ -210,7 +210,8 @@ impl Batches {
     /// Commits a job and those that wait behind it, then answers all of them.
     fn commit(&mut self, first: Box<dyn Job>, queue: &Receiver<Box<dyn Job>>) {
         let mut batch = vec![first];
-        let committed = self.run(&mut batch, queue);
+        batch.extend(queue.try_iter().take(MOST_JOBS - 1));
+        let committed = self.run(&mut batch);
         if let Err(trouble) = &committed {
             // Whatever state the connection is in, closing it rolls back; the next batch opens a new one.
             self.connection = None;
@@ -223,24 +224,19 @@ impl Batches {
         }
     }
 
-    fn run(&mut self, batch: &mut Vec<Box<dyn Job>>, queue: &Receiver<Box<dyn Job>>) -> Result<(), Trouble> {
+    fn run(&mut self, batch: &mut [Box<dyn Job>]) -> Result<(), Trouble> {
         if self.careful_commits == 0 {
-            match self.transaction(batch, queue, Care::Hopeful)? {
+            match self.transaction(batch, Care::Hopeful)? {
                 Ending::Committed => return Ok(()),
                 Ending::RolledBack => self.careful_commits = CAREFUL_COMMITS,
             }
         }
         self.careful_commits -= 1;
-        self.transaction(batch, queue, Care::Savepoints).map(drop)
+        self.transaction(batch, Care::Savepoints).map(drop)
     }
 
-    /// Does the jobs of a batch, and those that come in the meantime, in one transaction.
-    fn transaction(
-        &mut self,
-        batch: &mut Vec<Box<dyn Job>>,
-        queue: &Receiver<Box<dyn Job>>,
-        care: Care,
-    ) -> Result<Ending, Trouble> {
+    /// Does the jobs of a batch in one transaction.
+    fn transaction(&mut self, batch: &mut [Box<dyn Job>], care: Care) -> Result<Ending, Trouble> {
         let connection = match &mut self.connection {
             Some(connection) => connection,
             closed => closed.insert(
@@ -249,9 +245,7 @@ impl Batches {
             ),
         };
         connection.begin_write()?;
-        let mut done = 0;
-        while let Some(job) = job(batch, done, queue) {
-            done += 1;
+        for job in batch {
             match care {
                 Care::Hopeful => {
                     if let Verdict::Undo(why) = job.run(connection) {
@@ -291,18 +285,6 @@ enum Ending {
     Committed,
     /// Nothing was stored, because a job was refused.
     RolledBack,
-}
-
-/// The job at this place of a batch: one that has just come, if there is room.
-fn job<'a>(
-    batch: &'a mut Vec<Box<dyn Job>>,
-    at: usize,
-    queue: &Receiver<Box<dyn Job>>,
-) -> Option<&'a mut Box<dyn Job>> {
-    if at == batch.len() && at < MOST_JOBS {
-        batch.extend(queue.try_recv());
-    }
-    batch.get_mut(at)
 }
 
 #[cfg(test)]
