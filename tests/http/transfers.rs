@@ -14,6 +14,7 @@ fn offer(client: &Client, snapshot: &str, body: &Value) -> Value {
     let answer = client.post(&path, body).expect(201);
     let transfer = answer.json()["transfer"].clone();
     assert_eq!(answer.header("location"), format!("/transfers/{}", id_of(&transfer)));
+    assert_eq!(answer.header("cache-control"), "no-store");
     transfer
 }
 

@@ -17,7 +17,7 @@ use snapshot_domain::{
 use snapshot_mover::{Round, check_share, finding};
 use snapshot_store::Store;
 use snapshot_vault::{
-    BlobStore, CopyChecks, CopyOutcome, Damage, Loss, ManifestId, SetAside, Verification, VerifyOptions,
+    BlobStore, CopyChecks, CopyOutcome, Damage, Loss, LostBytes, ManifestId, SetAside, Verification, VerifyOptions,
     VerifyProgress, verify_copy, verify_stored, verify_vault,
 };
 
@@ -286,23 +286,17 @@ fn damage_lines(damage: &Damage) -> Vec<String> {
         .as_ref()
         .map_or_else(String::new, |place| format!(", {}", bytes(place)));
     let mut lines = vec![format!("damaged: {}{place}: {}", damage.object, damage.reason)];
-    lines.extend(damage.lost.iter().map(|loss| {
-        let lost = if is_all(loss) {
-            "all of it".to_owned()
-        } else {
-            bytes(&loss.range)
-        };
-        format!("    lost of snapshot {}: {lost}", loss.copy)
-    }));
+    lines.extend(
+        damage
+            .lost
+            .iter()
+            .map(|loss| format!("    lost of snapshot {}: {}", loss.copy, LostBytes(&loss.range))),
+    );
     lines
 }
 
 fn bytes(range: &Range<u64>) -> String {
     format!("bytes {} to {}", range.start, range.end.saturating_sub(1))
-}
-
-const fn is_all(loss: &Loss) -> bool {
-    loss.range.end == u64::MAX
 }
 
 fn damage_object(damage: &Damage) -> Value {
@@ -311,8 +305,8 @@ fn damage_object(damage: &Damage) -> Value {
         json!({
             "snapshot": loss.copy.to_string(),
             "domain": loss.domain.to_string(),
-            "first": if is_all(loss) { Value::Null } else { json!(loss.range.start) },
-            "last": if is_all(loss) { Value::Null } else { json!(end(&loss.range)) },
+            "first": if LostBytes(&loss.range).are_all() { Value::Null } else { json!(loss.range.start) },
+            "last": if LostBytes(&loss.range).are_all() { Value::Null } else { json!(end(&loss.range)) },
         })
     });
     json!({

@@ -3,7 +3,9 @@
 use std::{collections::VecDeque, io, num::NonZero, time::Duration};
 
 use snapshot_domain::{DueCheck, Error as DomainError, Finding, SnapshotId, Timestamp, use_case::CheckService};
-use snapshot_vault::{CheckedCopy, CopyChecks, CopyOutcome, DomainId, ManifestId, Vault, VaultError, VerifyOptions};
+use snapshot_vault::{
+    CheckedCopy, CopyChecks, CopyOutcome, DomainId, LostBytes, ManifestId, Vault, VaultError, VerifyOptions,
+};
 use thiserror::Error;
 
 use crate::{
@@ -128,10 +130,9 @@ fn size_of(copies: &CopyChecks<'_>, due: &DueCheck) -> u64 {
 
 fn tell(snapshot: SnapshotId, checked: &CheckedCopy) {
     for lost in &checked.lost {
-        let last = lost.range.end.saturating_sub(1);
         log::error!(
             snapshot:% = snapshot;
-            "the bytes {} to {last} can't be read: {}: {}", lost.range.start, lost.object, lost.reason
+            "{} can't be read: {}: {}", LostBytes(&lost.range), lost.object, lost.reason
         );
     }
 }

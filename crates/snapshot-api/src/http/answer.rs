@@ -4,7 +4,7 @@ use actix_web::{
     HttpResponse,
     http::{
         StatusCode,
-        header::{ContentType, ETAG, HeaderMap, HeaderName, LOCATION},
+        header::{CACHE_CONTROL, ContentType, ETAG, HeaderMap, HeaderName, LOCATION},
     },
 };
 use serde::{Deserialize, Serialize};
@@ -39,6 +39,8 @@ impl Answer {
     pub(super) fn respond(self) -> HttpResponse {
         let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::OK);
         let mut response = HttpResponse::build(status);
+        // An offer's answer holds a secret.
+        response.insert_header((CACHE_CONTROL, "no-store"));
         if let Some(location) = self.location {
             response.insert_header((LOCATION, location));
         }

@@ -34,6 +34,7 @@ pub(super) fn routes(config: &mut ServiceConfig) {
         .service(resource("/healthz", "GET, HEAD").route(read().to(health::check)))
         .service(resource("/openapi.json", "GET, HEAD").route(read().to(docs::description)))
         .service(resource("/docs", "GET, HEAD").route(read().to(docs::page)))
+        .service(resource("/docs/", "GET, HEAD").route(read().to(docs::to_page)))
         .service(resource("/docs/{file}", "GET, HEAD").route(read().to(docs::asset)))
         .default_service(web::route().to(no_such_route));
 }

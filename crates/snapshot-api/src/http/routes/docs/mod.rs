@@ -4,7 +4,7 @@ use std::sync::{Arc, LazyLock};
 
 use actix_web::{
     HttpRequest, HttpResponse,
-    http::header::{CONTENT_SECURITY_POLICY, ContentType, X_CONTENT_TYPE_OPTIONS},
+    http::header::{CONTENT_SECURITY_POLICY, ContentType, LOCATION, X_CONTENT_TYPE_OPTIONS},
     web::Bytes,
 };
 use utoipa::OpenApi;
@@ -101,6 +101,13 @@ pub(super) async fn page() -> HttpResponse {
         .insert_header((X_CONTENT_TYPE_OPTIONS, "nosniff"))
         .content_type(ContentType::html())
         .body(include_str!("index.html"))
+}
+
+/// The way to the page, for `/docs/`. Relative, as there may be a proxy that has the API below a path of its own.
+pub(super) async fn to_page() -> HttpResponse {
+    HttpResponse::PermanentRedirect()
+        .insert_header((LOCATION, "../docs"))
+        .finish()
 }
 
 /// What the page is made of.
