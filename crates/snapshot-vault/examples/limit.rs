@@ -1,7 +1,7 @@
 //! How near a first copy comes to what this machine can do:
 //! `cargo run --release -p snapshot-vault --example limit -- FOLDER IMAGE [THREADS] [ROUNDS]`.
 //!
-//! In each round, in the same process and with the same threads, the image is copied into a new vault under FOLDER, then
+//! In each round, in the same process and with the same threads, the image is copied into a new vault in FOLDER/copy, then
 //! the bare work is done with the same data: read, skip zeros, hash, compress, seal, write and sync packs, and nothing else
 //! (no index, no catalog, no parent, no manifest, no digest, no checksums). The copy is made a second time with every chunk
 //! opened again and compared before it is stored, as the setting `vault.recheck_percent` allows.
@@ -34,12 +34,13 @@ const PACK_BYTES: usize = 64 << 20;
 fn main() -> Result<()> {
     let mut arguments = std::env::args().skip(1);
     let usage = "usage: limit FOLDER IMAGE [THREADS] [ROUNDS]";
-    let folder = arguments.next().ok_or(usage)?;
+    let folder = Path::new(&arguments.next().ok_or(usage)?).join("copy");
     let image = File::open(arguments.next().ok_or(usage)?)?;
     let threads = arguments.next().map_or(Ok(2), |threads| threads.parse())?;
     let rounds = arguments.next().map_or(Ok(3), |rounds| rounds.parse())?;
+    fs::create_dir_all(folder.parent().ok_or(usage)?)?;
     let work = Work {
-        folder: Path::new(&folder),
+        folder: &folder,
         size_bytes: image.metadata()?.len(),
         image,
         threads,
@@ -84,7 +85,8 @@ struct Work<'a> {
 
 impl Work<'_> {
     fn measured(&self, way: impl Fn(&Self) -> Result<()>) -> Result<(f64, f64)> {
-        fs::create_dir_all(self.folder)?;
+        // A folder that is there already is somebody's, and not to be removed afterwards.
+        fs::create_dir(self.folder)?;
         let (cpu, start) = (cpu_seconds(), Instant::now());
         way(self)?;
         let measured = (start.elapsed().as_secs_f64(), cpu_seconds() - cpu);
