@@ -85,3 +85,51 @@ macro_rules! execute_prepared {
 }
 
 pub(crate) use execute_prepared;
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use diesel::connection::{InstrumentationEvent, SimpleConnection as _};
+
+    use super::{
+        Part::{MaybeNumber, Sql, Word},
+        *,
+    };
+    use crate::connection::AnyConnection;
+
+    #[test]
+    fn a_statement_is_parsed_once_whatever_its_values_are() {
+        let mut connection = SqliteConnection::establish(":memory:").unwrap();
+        connection
+            .batch_execute("CREATE TABLE notes (text TEXT, number INTEGER); INSERT INTO notes VALUES ('a', 1)")
+            .unwrap();
+        let kept = Arc::new(Mutex::new(Vec::new()));
+        let keep = kept.clone();
+        connection.set_instrumentation(move |event: InstrumentationEvent<'_>| {
+            if let InstrumentationEvent::CacheQuery { sql, .. } = event {
+                keep.lock().unwrap().push(sql.to_owned());
+            }
+        });
+        let mut connection = AnyConnection::Sqlite(connection);
+
+        let changed: Vec<usize> = [("a", Some(7)), ("b", None), ("a", None)]
+            .into_iter()
+            .map(|(text, number)| {
+                execute_prepared!(
+                    &mut connection,
+                    [
+                        Sql("UPDATE notes SET number = "),
+                        MaybeNumber(number),
+                        Sql(" WHERE text = "),
+                        Word(text)
+                    ]
+                )
+                .unwrap()
+            })
+            .collect();
+
+        assert_eq!(changed, [1, 0, 1]);
+        assert_eq!(*kept.lock().unwrap(), ["UPDATE notes SET number = ? WHERE text = ?"]);
+    }
+}

@@ -112,8 +112,8 @@ pub trait SnapshotRepository: Send + Sync {
     /// [`QuotaExceeded`](crate::Error::QuotaExceeded) when it goes to another organization, which has as many as it may.
     fn update(&self, snapshot: &Snapshot) -> Result<()>;
 
-    /// Ends a copy: replaces the snapshot by its next revision, ends the task with this outcome, and counts one copy of
-    /// its base volume less.
+    /// Ends a copy: replaces the snapshot by its next revision, in which nothing but the end of the copy is different, ends the
+    /// task with this outcome, and counts one copy of its base volume less.
     ///
     /// # Errors
     ///
