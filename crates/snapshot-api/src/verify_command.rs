@@ -17,7 +17,7 @@ use snapshot_domain::{
 use snapshot_mover::{Round, check_share, finding};
 use snapshot_store::Store;
 use snapshot_vault::{
-    BlobStore, CopyChecks, CopyOutcome, Damage, Loss, LostBytes, ManifestId, SetAside, Verification, VerifyOptions,
+    BlobStore, ByteRange, CopyChecks, CopyOutcome, Damage, Loss, ManifestId, SetAside, Verification, VerifyOptions,
     VerifyProgress, verify_copy, verify_stored, verify_vault,
 };
 
@@ -284,19 +284,15 @@ fn damage_lines(damage: &Damage) -> Vec<String> {
     let place = damage
         .place
         .as_ref()
-        .map_or_else(String::new, |place| format!(", {}", bytes(place)));
+        .map_or_else(String::new, |place| format!(", {}", ByteRange(place)));
     let mut lines = vec![format!("damaged: {}{place}: {}", damage.object, damage.reason)];
     lines.extend(
         damage
             .lost
             .iter()
-            .map(|loss| format!("    lost of snapshot {}: {}", loss.copy, LostBytes(&loss.range))),
+            .map(|loss| format!("    lost of snapshot {}: {}", loss.copy, ByteRange(&loss.range))),
     );
     lines
-}
-
-fn bytes(range: &Range<u64>) -> String {
-    format!("bytes {} to {}", range.start, range.end.saturating_sub(1))
 }
 
 fn damage_object(damage: &Damage) -> Value {
@@ -305,8 +301,8 @@ fn damage_object(damage: &Damage) -> Value {
         json!({
             "snapshot": loss.copy.to_string(),
             "domain": loss.domain.to_string(),
-            "first": if LostBytes(&loss.range).are_all() { Value::Null } else { json!(loss.range.start) },
-            "last": if LostBytes(&loss.range).are_all() { Value::Null } else { json!(end(&loss.range)) },
+            "first": if ByteRange(&loss.range).is_all() { Value::Null } else { json!(loss.range.start) },
+            "last": if ByteRange(&loss.range).is_all() { Value::Null } else { json!(end(&loss.range)) },
         })
     });
     json!({

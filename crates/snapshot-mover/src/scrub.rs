@@ -4,7 +4,7 @@ use std::{collections::VecDeque, io, num::NonZero, time::Duration};
 
 use snapshot_domain::{DueCheck, Error as DomainError, Finding, SnapshotId, Timestamp, use_case::CheckService};
 use snapshot_vault::{
-    CheckedCopy, CopyChecks, CopyOutcome, DomainId, LostBytes, ManifestId, Vault, VaultError, VerifyOptions,
+    ByteRange, CheckedCopy, CopyChecks, CopyOutcome, DomainId, ManifestId, Vault, VaultError, VerifyOptions,
 };
 use thiserror::Error;
 
@@ -132,7 +132,7 @@ fn tell(snapshot: SnapshotId, checked: &CheckedCopy) {
     for lost in &checked.lost {
         log::error!(
             snapshot:% = snapshot;
-            "{} can't be read: {}: {}", LostBytes(&lost.range), lost.object, lost.reason
+            "{} can't be read: {}: {}", ByteRange(&lost.range), lost.object, lost.reason
         );
     }
 }

@@ -11,6 +11,7 @@ use crate::{
     columns::{self, id_column},
     connection::MultiBackend,
     schema::snapshots,
+    snapshots::IsAvailable,
 };
 
 const WHAT: &str = "snapshot";
@@ -78,7 +79,7 @@ fn due(query: &DueQuery) -> Due<'static> {
     rows = if query.only_damaged {
         rows.filter(sql::<Bool>("health = 'damaged'"))
     } else {
-        rows.filter(sql::<Bool>("state = 'available'"))
+        rows.filter(IsAvailable)
     };
     if let Some(after) = &query.after {
         let checked_at = after.checked_at.map_or(NEVER, snapshot_domain::Timestamp::as_micros);

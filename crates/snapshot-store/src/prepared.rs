@@ -22,6 +22,8 @@ pub(crate) enum Part<'a> {
     Number(i64),
     MaybeWord(Option<&'a str>),
     MaybeNumber(Option<i64>),
+    /// What several statements have in common.
+    Several(&'a [Part<'a>]),
 }
 
 /// A statement that is found among the prepared ones by `Place`. Made by [`execute_prepared!`].
@@ -40,7 +42,7 @@ impl<'a, Place> Prepared<'a, Place> {
     }
 }
 
-impl<B, Place> QueryFragment<B> for Prepared<'_, Place>
+impl<B> QueryFragment<B> for Part<'_>
 where
     B: Backend + HasSqlType<Binary> + HasSqlType<Text> + HasSqlType<BigInt>,
     [u8]: ToSql<Binary, B>,
@@ -50,17 +52,27 @@ where
     Option<i64>: ToSql<Nullable<BigInt>, B>,
 {
     fn walk_ast<'b>(&'b self, mut pass: AstPass<'_, 'b, B>) -> QueryResult<()> {
-        for part in self.parts {
-            match part {
-                Part::Sql(text) => pass.push_sql(text),
-                Part::Bytes(value) => pass.push_bind_param::<Binary, [u8]>(value)?,
-                Part::Word(value) => pass.push_bind_param::<Text, str>(value)?,
-                Part::Number(value) => pass.push_bind_param::<BigInt, _>(value)?,
-                Part::MaybeWord(value) => pass.push_bind_param::<Nullable<Text>, _>(value)?,
-                Part::MaybeNumber(value) => pass.push_bind_param::<Nullable<BigInt>, _>(value)?,
+        match self {
+            Self::Sql(text) => {
+                pass.push_sql(text);
+                Ok(())
             }
+            Self::Bytes(value) => pass.push_bind_param::<Binary, [u8]>(value),
+            Self::Word(value) => pass.push_bind_param::<Text, str>(value),
+            Self::Number(value) => pass.push_bind_param::<BigInt, _>(value),
+            Self::MaybeWord(value) => pass.push_bind_param::<Nullable<Text>, _>(value),
+            Self::MaybeNumber(value) => pass.push_bind_param::<Nullable<BigInt>, _>(value),
+            Self::Several(parts) => parts.iter().try_for_each(|part| part.walk_ast(pass.reborrow())),
         }
-        Ok(())
+    }
+}
+
+impl<B: Backend, Place> QueryFragment<B> for Prepared<'_, Place>
+where
+    for<'p> Part<'p>: QueryFragment<B>,
+{
+    fn walk_ast<'b>(&'b self, mut pass: AstPass<'_, 'b, B>) -> QueryResult<()> {
+        self.parts.iter().try_for_each(|part| part.walk_ast(pass.reborrow()))
     }
 }
 

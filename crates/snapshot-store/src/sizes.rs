@@ -2,15 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use diesel::{
-    backend::Backend,
-    dsl::sql,
-    prelude::*,
-    query_builder::{AstPass, QueryFragment, QueryId},
-    result::QueryResult,
-    serialize::ToSql,
-    sql_types::{BigInt, Binary, Bool, HasSqlType, Nullable},
-};
+use diesel::prelude::*;
 use snapshot_domain::{
     Error, OrganizationId, Resource, Result, SnapshotId,
     ports::{DomainSnapshots, SnapshotSizes},
@@ -23,7 +15,12 @@ use crate::{
     columns::{self, IDS_AT_ONCE, IdColumn, id_column, number_column},
     connection::{AnyConnection, on_either},
     failure::Outcome,
+    prepared::{
+        Part::{Bytes, MaybeNumber, Sql},
+        execute_prepared,
+    },
     schema::{domain_sizes, snapshots},
+    snapshots::IsAvailable,
 };
 
 const WHAT: &str = "size";
@@ -60,10 +57,9 @@ impl SnapshotSizes for Store {
                     .select(domain_sizes::changes)
                     .first(connection)
                     .optional()?;
-                // The literal state is what lets the databases use the index that only has `available` snapshots.
                 let ids = on_either!(connection, connection => snapshots::table
                     .filter(snapshots::domain_id.eq(&key))
-                    .filter(sql::<Bool>("state = 'available'"))
+                    .filter(IsAvailable)
                     .order(snapshots::id)
                     .select(snapshots::id)
                     .load(connection))?;
@@ -127,8 +123,16 @@ impl Store {
         let stored = self.write(move |connection| {
             // Rows of snapshots before the row of their domain, as whoever changes a snapshot takes them: so that nobody waits
             // for somebody who waits.
-            for &size in &sizes {
-                on_either!(connection, connection => size.execute(connection))?;
+            for size in &sizes {
+                execute_prepared!(
+                    connection,
+                    [
+                        Sql("UPDATE snapshots SET exclusive_bytes = "),
+                        MaybeNumber(size.exclusive_bytes),
+                        Sql(" WHERE id = "),
+                        Bytes(size.id.as_bytes()),
+                    ]
+                )?;
             }
             let current = domain_sizes::table
                 .find(&domain)
@@ -150,7 +154,7 @@ impl Store {
 fn different(connection: &mut AnyConnection, domain: &[u8], sizes: &BTreeMap<Uuid, i64>) -> Outcome<Vec<Resize>> {
     let present: Vec<(IdColumn, Option<i64>)> = snapshots::table
         .filter(snapshots::domain_id.eq(domain))
-        .filter(sql::<Bool>("state = 'available'"))
+        .filter(IsAvailable)
         .order(snapshots::id)
         .select((snapshots::id, snapshots::exclusive_bytes))
         .load(connection)?;
@@ -164,34 +168,12 @@ fn different(connection: &mut AnyConnection, domain: &[u8], sizes: &BTreeMap<Uui
     Ok(different.collect())
 }
 
-/// Sets the size of one snapshot. Diesel has its own updates parsed at each run, and a domain may have very many.
+/// The size that one snapshot gets, or none.
 #[derive(Clone, Copy)]
 struct Resize {
     id: Uuid,
     exclusive_bytes: Option<i64>,
 }
-
-impl<B> QueryFragment<B> for Resize
-where
-    B: Backend,
-    [u8]: ToSql<Binary, B>,
-    Option<i64>: ToSql<Nullable<BigInt>, B>,
-    B: HasSqlType<Binary> + HasSqlType<Nullable<BigInt>>,
-{
-    fn walk_ast<'b>(&'b self, mut pass: AstPass<'_, 'b, B>) -> QueryResult<()> {
-        pass.push_sql("UPDATE snapshots SET exclusive_bytes = ");
-        pass.push_bind_param::<Nullable<BigInt>, _>(&self.exclusive_bytes)?;
-        pass.push_sql(" WHERE id = ");
-        pass.push_bind_param::<Binary, [u8]>(self.id.as_bytes())
-    }
-}
-
-impl QueryId for Resize {
-    type QueryId = Self;
-    const HAS_STATIC_QUERY_ID: bool = true;
-}
-
-impl<C> RunQueryDsl<C> for Resize {}
 
 /// The domain's snapshots became others: nothing is stored.
 const fn stale() -> Error {

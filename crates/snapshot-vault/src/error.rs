@@ -8,20 +8,20 @@ use std::fmt;
 use std::io;
 use std::ops::Range;
 
-/// Tells which bytes of a content are lost: the last one that is, or that nothing can be read, which is `0..u64::MAX`.
+/// Tells which bytes of something are meant, by the first and the last one; `0..u64::MAX` is all of it, however long it is.
 #[derive(Clone, Copy, Debug)]
-pub struct LostBytes<'a>(pub &'a Range<u64>);
+pub struct ByteRange<'a>(pub &'a Range<u64>);
 
-impl LostBytes<'_> {
-    /// Whether nothing of the content can be read, however long it is.
-    pub const fn are_all(&self) -> bool {
+impl ByteRange<'_> {
+    /// Whether everything is meant.
+    pub const fn is_all(&self) -> bool {
         self.0.end == u64::MAX
     }
 }
 
-impl fmt::Display for LostBytes<'_> {
+impl fmt::Display for ByteRange<'_> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.are_all() {
+        if self.is_all() {
             formatter.write_str("all of it")
         } else {
             write!(formatter, "bytes {} to {}", self.0.start, self.0.end.saturating_sub(1))
@@ -33,7 +33,7 @@ impl fmt::Display for LostBytes<'_> {
 #[derive(Debug, thiserror::Error)]
 pub enum VaultError {
     /// Stored bytes are not what was stored, or are gone. Trying again does not help.
-    #[error("{} can't be read: {object}: {reason}", LostBytes(range))]
+    #[error("{} can't be read: {object}: {reason}", ByteRange(range))]
     Damaged {
         /// Which bytes of the content are lost by it, as far as this read got. Of an object without which nothing can
         /// be read: `0..u64::MAX`.
@@ -124,8 +124,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lost_bytes_are_told_by_the_first_and_the_last_one() {
-        assert_eq!(LostBytes(&(512..1024)).to_string(), "bytes 512 to 1023");
-        assert_eq!(LostBytes(&(0..u64::MAX)).to_string(), "all of it");
+    fn bytes_are_told_by_the_first_and_the_last_one() {
+        assert_eq!(ByteRange(&(512..1024)).to_string(), "bytes 512 to 1023");
+        assert_eq!(ByteRange(&(0..u64::MAX)).to_string(), "all of it");
     }
 }

@@ -74,7 +74,7 @@ pub use collect::{CollectOptions, Collection, CollectionEnd, Waiting};
 pub use copy::{CopySession, CopySummary, PageWriter};
 pub use digest::{Digest, Digester, InvalidDigest, PageRead, digest_reader};
 pub use domain::Domain;
-pub use error::{LostBytes, VaultError};
+pub use error::{ByteRange, VaultError};
 pub use hash::{ChunkHash, ChunkId};
 pub use id::{ChunkSize, CollectionId, DomainId, InvalidChunkSize, ManifestId, PackId, VaultId};
 pub use index::redb::RedbIndex;

@@ -11,6 +11,7 @@ mod access;
 mod audit;
 mod checks;
 mod conditions;
+mod failed_writes;
 mod failures;
 mod receipts;
 mod recovery;

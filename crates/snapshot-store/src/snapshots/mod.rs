@@ -1,17 +1,11 @@
 //! Snapshots: [`SnapshotRepository`].
 
+mod is_available;
 mod list;
 mod places;
 mod row;
 
-use diesel::{
-    backend::Backend,
-    expression::{AppearsOnTable, Expression, SelectableExpression, ValidGrouping},
-    prelude::*,
-    query_builder::{AstPass, QueryFragment, QueryId},
-    result::QueryResult,
-    sql_types::Bool,
-};
+use diesel::prelude::*;
 use snapshot_domain::{
     Error, Lease, OrganizationId, Quota, ReadableSnapshot, Receipt, Resource, Result, Scope, Snapshot, SnapshotId,
     Task, TaskOutcome, Timestamp, Volume, VolumeId,
@@ -19,6 +13,7 @@ use snapshot_domain::{
 };
 use uuid::Uuid;
 
+pub(crate) use self::is_available::IsAvailable;
 pub(crate) use self::places::Places;
 pub(crate) use self::row::SnapshotRow;
 use self::row::{MeasuredRow, StoredRow};
@@ -321,26 +316,6 @@ fn remove(connection: &mut AnyConnection, row: &SnapshotRow) -> Outcome<()> {
         Ok(())
     } else {
         Err(stale_or_gone(connection, &row.id)?)
-    }
-}
-
-/// That a snapshot is `available`. The literal state is what lets the databases use the index that only has such snapshots;
-/// unlike Diesel's own literals, this one can stay prepared.
-#[derive(Clone, Copy, QueryId, ValidGrouping)]
-struct IsAvailable;
-
-impl Expression for IsAvailable {
-    type SqlType = Bool;
-}
-
-impl<T> AppearsOnTable<T> for IsAvailable {}
-
-impl<T> SelectableExpression<T> for IsAvailable {}
-
-impl<B: Backend> QueryFragment<B> for IsAvailable {
-    fn walk_ast<'b>(&'b self, mut pass: AstPass<'_, 'b, B>) -> QueryResult<()> {
-        pass.push_sql("state = 'available'");
-        Ok(())
     }
 }
 

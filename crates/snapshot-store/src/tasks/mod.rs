@@ -20,7 +20,7 @@ use crate::{
     connection::AnyConnection,
     failure::{Outcome, refused},
     prepared::{
-        Part::{Bytes, Number, Sql, Word},
+        Part::{self, Bytes, Number, Several, Sql, Word},
         execute_prepared,
     },
     quotas,
@@ -69,12 +69,8 @@ impl TaskQueue for Store {
                     Number(done_bytes),
                     Sql(", total_bytes = "),
                     Number(total_bytes),
-                    Sql(" WHERE id = "),
-                    Bytes(lease.task.as_uuid().as_bytes()),
-                    Sql(" AND state = "),
-                    Word(state::RUNNING),
-                    Sql(" AND epoch = "),
-                    Number(epoch),
+                    Sql(" WHERE "),
+                    Several(&held(lease.task.as_uuid().as_bytes(), epoch)),
                 ]
             )?;
             only_if_held(renewed)?;
@@ -90,14 +86,15 @@ impl TaskQueue for Store {
         let lease = *lease;
         let epoch = number_column("task", lease.epoch)?;
         self.write(move |connection| {
-            let put_back = diesel::update(tasks::table)
-                .filter(held(id_column(lease.task.as_uuid()), epoch))
-                .set((
-                    tasks::state.eq(state::PENDING),
-                    tasks::instance_id.eq(None::<Vec<u8>>),
-                    tasks::lease_expires_at.eq(None::<i64>),
-                ))
-                .execute(connection)?;
+            let put_back = execute_prepared!(
+                connection,
+                [
+                    Sql("UPDATE tasks SET instance_id = NULL, lease_expires_at = NULL, state = "),
+                    Word(state::PENDING),
+                    Sql(" WHERE "),
+                    Several(&held(lease.task.as_uuid().as_bytes(), epoch)),
+                ]
+            )?;
             only_if_held(put_back)
         })
     }
@@ -316,24 +313,23 @@ fn end(connection: &mut AnyConnection, lease: &Lease, outcome: TaskOutcome, now:
             Number(now.as_micros()),
             Sql(", done_bytes = CASE "),
             Number(succeeded),
-            Sql(" WHEN 1 THEN total_bytes ELSE done_bytes END WHERE id = "),
-            Bytes(lease.task.as_uuid().as_bytes()),
-            Sql(" AND state = "),
-            Word(state::RUNNING),
-            Sql(" AND epoch = "),
-            Number(epoch),
+            Sql(" WHEN 1 THEN total_bytes ELSE done_bytes END WHERE "),
+            Several(&held(lease.task.as_uuid().as_bytes(), epoch)),
         ]
     )?;
     only_if_held(changed)
 }
 
-#[diesel::dsl::auto_type(no_type_alias)]
-fn held(id: Vec<u8>, epoch: i64) -> _ {
-    let running: &'static str = state::RUNNING;
-    tasks::id
-        .eq(id)
-        .and(tasks::epoch.eq(epoch))
-        .and(tasks::state.eq(running))
+/// The condition that a task runs under the lease with this epoch.
+fn held(id: &[u8], epoch: i64) -> [Part<'_>; 6] {
+    [
+        Sql("id = "),
+        Bytes(id),
+        Sql(" AND state = "),
+        Word(state::RUNNING),
+        Sql(" AND epoch = "),
+        Number(epoch),
+    ]
 }
 
 fn only_if_held(changed: usize) -> Outcome<()> {

@@ -1,12 +1,14 @@
 //! A vault with all that is around it, and what should be in it.
 
+use crate::content::{CHUNK, Content, PAGE_CHUNKS, fill, read};
+use crate::dice::Dice;
 use crate::recount;
 use crate::torn::Torn;
 use snapshot_vault::testing::{Behind, Fault, MemoryBlobs, MemoryCatalog, MemoryIndex, Mishaps, Promises, Tear};
 use snapshot_vault::{
     BlobKey, BlobStore, CatalogError, ChunkIndex, ChunkSize, CollectOptions, Collection, CollectionEnd, CopySession,
-    Domain, DomainId, ManifestId, MasterKey, PackCatalog, PackId, PackStanding, ReadBuffers, RunningCopies, StoredCopy,
-    Vault, VaultError, VaultOptions, VerifyOptions, verify_vault,
+    Domain, DomainId, ManifestId, MasterKey, PackCatalog, PackId, PackStanding, RunningCopies, Vault, VaultError,
+    VaultOptions, VerifyOptions, verify_vault,
 };
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,35 +16,9 @@ use std::num::NonZero;
 use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex};
 
-pub(crate) const CHUNK: usize = 64 << 10;
-pub(crate) const PAGE_CHUNKS: u64 = 256;
 /// Contents have three pages, of which most is zero.
 const CHUNKS: u64 = 3 * PAGE_CHUNKS;
 const MAX_COPIES: usize = 5;
-
-/// The chunks of a content that are not zero, by number; a chunk is told by a number that it holds.
-pub(crate) type Content = BTreeMap<u64, u64>;
-
-/// Random numbers.
-pub(crate) struct Dice(u64);
-
-impl Dice {
-    pub(crate) fn new(seed: u64) -> Self {
-        Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
-    }
-
-    /// A number below `end`.
-    pub(crate) fn below(&mut self, end: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 >> 11) % end
-    }
-
-    fn one_in(&mut self, n: u64) -> bool {
-        self.below(n) == 0
-    }
-}
 
 pub(crate) struct House {
     dice: Dice,
@@ -593,40 +569,4 @@ fn open(mishaps: &Mishaps, blobs: &MemoryBlobs, index: &MemoryIndex, catalog: &M
         options,
     )
     .unwrap()
-}
-
-pub(crate) fn fill(session: &CopySession, content: &Content) -> Result<(), VaultError> {
-    let mut worker = session.worker()?;
-    let mut bytes = vec![0; CHUNK];
-    let pages: BTreeSet<u64> = content.keys().map(|chunk| chunk / PAGE_CHUNKS).collect();
-    for page in pages {
-        worker.begin_page(page)?;
-        let mut position = page * PAGE_CHUNKS;
-        for (chunk, seed) in content.range(position..position + PAGE_CHUNKS) {
-            worker.push_zeros((chunk - position) * CHUNK as u64)?;
-            bytes[..8].copy_from_slice(&(seed + 1).to_le_bytes());
-            worker.push(&bytes)?;
-            position = chunk + 1;
-        }
-        worker.push_zeros(((page + 1) * PAGE_CHUNKS - position) * CHUNK as u64)?;
-        worker.finish_page()?;
-    }
-    worker.finish()
-}
-
-fn read(copy: &StoredCopy) -> Result<Content, VaultError> {
-    let mut content = Content::new();
-    let mut buffers = ReadBuffers::default();
-    let verifier = copy.verifier();
-    for page in copy.data_pages() {
-        let read = copy.read_page(page, &mut buffers, &mut |offset, plain| {
-            assert!(plain.len() == CHUNK && plain[8..].iter().all(|byte| *byte == 0));
-            let seed = u64::from_le_bytes(*plain.first_chunk().unwrap()) - 1;
-            content.insert(offset / CHUNK as u64, seed);
-            Ok(())
-        })?;
-        verifier.page_read(&read);
-    }
-    verifier.finish()?;
-    Ok(content)
 }

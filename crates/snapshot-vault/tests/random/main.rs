@@ -6,11 +6,14 @@
 //! `SNAPSHOT_RANDOM_RUNS` says how many runs there are, `SNAPSHOT_RANDOM_SEED` with which they begin.
 #![expect(clippy::unwrap_used, reason = "what prepares a test fails like the test itself")]
 
+mod content;
+mod dice;
 mod house;
 mod recount;
 mod torn;
 
-use house::{Dice, House};
+use dice::Dice;
+use house::House;
 use snapshot_vault::CollectionEnd;
 use snapshot_vault::testing::Fault;
 

@@ -1,6 +1,6 @@
 //! The census once more, by the simplest means: from what the copies should hold.
 
-use crate::house::{CHUNK, Content, PAGE_CHUNKS, fill};
+use crate::content::{CHUNK, Content, PAGE_CHUNKS, fill};
 use snapshot_vault::testing::{MemoryBlobs, MemoryCatalog, MemoryIndex};
 use snapshot_vault::{
     BlobKey, ChunkSize, DomainId, ManifestId, MasterKey, PackCatalog, Totals, Usage, Vault, VaultOptions,

@@ -1,6 +1,6 @@
 //! The objects that lie torn in the store.
 
-use crate::house::Content;
+use crate::content::Content;
 use snapshot_vault::testing::MemoryBlobs;
 use snapshot_vault::{BlobKey, ManifestId, PackId};
 use std::collections::{BTreeMap, BTreeSet, HashMap};

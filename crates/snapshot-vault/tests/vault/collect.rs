@@ -4,8 +4,7 @@ use crate::support::{CHUNK, PAGE, TestVault, copy, copy_with, noise, open, read_
 use snapshot_vault::testing::{MemoryBlobs, MemoryCatalog, MemoryIndex, Promises};
 use snapshot_vault::{
     BlobEntry, BlobError, BlobKey, BlobStore, BlobWriter, CatalogError, CollectOptions, Collection, CollectionEnd,
-    CopyVisitor, DomainId, ManifestId, PackCatalog, PackStanding, PromisedCopies, ReadBuffers, RunningCopies,
-    StoredCopy, Totals, VaultError,
+    DomainId, ManifestId, PackCatalog, PackStanding, ReadBuffers, RunningCopies, StoredCopy, Totals,
 };
 use std::cell::Cell;
 use std::collections::{BTreeMap, VecDeque};
@@ -14,7 +13,7 @@ use std::sync::{Arc, Mutex};
 
 /// The copies that the database says are running.
 #[derive(Default)]
-struct Running(Mutex<Vec<ManifestId>>);
+pub(crate) struct Running(pub(crate) Mutex<Vec<ManifestId>>);
 
 impl RunningCopies for Running {
     fn running(&self) -> Result<Vec<ManifestId>, CatalogError> {
@@ -33,7 +32,7 @@ fn collect(test: &TestVault) -> Collection {
     collect_with(test, &Running::default(), &CollectOptions::default())
 }
 
-fn objects(test: &TestVault) -> BTreeMap<BlobKey, Vec<u8>> {
+pub(crate) fn objects(test: &TestVault) -> BTreeMap<BlobKey, Vec<u8>> {
     let keys = test.blobs.keys();
     keys.into_iter()
         .map(|key| (key.clone(), test.blobs.get(&key).unwrap()))
@@ -46,12 +45,12 @@ fn totals(test: &TestVault) -> Totals {
     usage.totals
 }
 
-fn delete(test: &TestVault, copy: &StoredCopy) {
+pub(crate) fn delete(test: &TestVault, copy: &StoredCopy) {
     test.domain.delete_manifest(copy.manifest_id()).unwrap();
 }
 
 /// Two copies, of which the second has the first `shared` of 60 chunks of the first and 60 of its own.
-fn two_copies(shared: usize) -> (TestVault, [StoredCopy; 2], Vec<u8>) {
+pub(crate) fn two_copies(shared: usize) -> (TestVault, [StoredCopy; 2], Vec<u8>) {
     let test = TestVault::new();
     let first = noise(1, 60 * CHUNK);
     let second = [&first[..shared * CHUNK], &noise(2, 60 * CHUNK)].concat();
@@ -243,11 +242,6 @@ fn a_dry_run_tells_what_would_be_done_and_writes_nothing() {
 
 #[test]
 fn nothing_is_removed_while_something_that_copies_need_cannot_be_read() {
-    let manifest = |test: &TestVault, copy: &StoredCopy| {
-        let name = format!("/{}", copy.manifest_id());
-        let mut keys = test.blobs.keys().into_iter();
-        keys.find(|key| key.as_str().ends_with(&name)).unwrap()
-    };
     let pack = |test: &TestVault, copy: &StoredCopy| {
         let packs: Vec<BlobKey> = test
             .blobs
@@ -283,7 +277,7 @@ fn nothing_is_removed_while_something_that_copies_need_cannot_be_read() {
         let key = if is_pack {
             pack(&test, &second)
         } else {
-            manifest(&test, &second)
+            manifest_key(&test.blobs, &second)
         };
         delete(&test, &first);
         break_it(&test, &key);
@@ -303,174 +297,6 @@ fn nothing_is_removed_while_something_that_copies_need_cannot_be_read() {
         assert!(objects(&test) == before);
         assert_eq!(test.catalog.distrusted().unwrap().packs, []);
     }
-}
-
-/// As [`collect_with`], of a vault that must hold what is promised.
-fn collect_promised(test: &TestVault, running: &Running, promised: &Promises, dry_run: bool) -> Collection {
-    let options = CollectOptions {
-        dry_run,
-        ..CollectOptions::default()
-    };
-    let impatient = &mut |_| ControlFlow::Break(());
-    let done = test.vault.collect(running, promised, &options, impatient, &|| false);
-    done.unwrap()
-}
-
-fn promises(copies: &[StoredCopy]) -> Promises {
-    let promises = Promises::default();
-    for copy in copies {
-        promises.add(copy.domain_id(), copy.manifest_id());
-    }
-    promises
-}
-
-#[test]
-fn nothing_is_removed_while_a_promised_copy_is_missing() {
-    for with_domain_key in [true, false] {
-        let (test, copies, content) = two_copies(0);
-        let promised = promises(&copies);
-        let gone: Vec<_> = [&copies[0], &copies[1]]
-            .map(|copy| manifest_key(&test.blobs, copy))
-            .into();
-        let lost: Vec<_> = gone.iter().map(|key| (key, test.blobs.get(key).unwrap())).collect();
-        for key in &gone {
-            test.blobs.delete(key).unwrap();
-        }
-        let domain_key = BlobKey::parse(&format!("keys/{}", test.domain.id())).unwrap();
-        let key = test.blobs.get(&domain_key).unwrap();
-        if !with_domain_key {
-            test.blobs.delete(&domain_key).unwrap();
-        }
-        let before = objects(&test);
-
-        for dry_run in [true, false] {
-            let refused = collect_promised(&test, &Running::default(), &promised, dry_run);
-
-            assert_eq!(refused.end, CollectionEnd::Refused);
-            let mut named: Vec<_> = refused.unreadable.iter().map(|it| it.object.as_str()).collect();
-            named.sort_unstable();
-            let mut expected: Vec<_> = gone.iter().map(BlobKey::as_str).collect();
-            expected.sort_unstable();
-            assert_eq!(named, expected);
-        }
-        assert!(objects(&test) == before, "no key is made, no pack removed");
-        assert_eq!(test.catalog.distrusted().unwrap().packs, []);
-
-        // One is put back, the other one is given up.
-        test.blobs.overwrite(&domain_key, key);
-        test.blobs.overwrite(lost[1].0, lost[1].1.clone());
-        promised.remove(copies[0].domain_id(), copies[0].manifest_id());
-        let done = collect_promised(&test, &Running::default(), &promised, false);
-
-        assert_eq!((done.end, done.deleted), (CollectionEnd::Done, 1));
-        assert_eq!(read_all(&copies[1]).unwrap(), content);
-    }
-}
-
-#[test]
-fn what_was_condemned_is_kept_again_when_a_promised_copy_is_missing_at_the_second_count() {
-    let (test, [first, second], content) = two_copies(0);
-    delete(&test, &first);
-    let promised = promises(std::slice::from_ref(&second));
-    let key = manifest_key(&test.blobs, &second);
-    let bytes = test.blobs.get(&key).unwrap();
-    let running = Running(Mutex::new(vec![ManifestId::random()]));
-    let end_of_copy = &mut |_| {
-        running.0.lock().unwrap().clear();
-        test.blobs.delete(&key).unwrap();
-        ControlFlow::Continue(())
-    };
-
-    let options = CollectOptions::default();
-    let refused = test
-        .vault
-        .collect(&running, &promised, &options, end_of_copy, &|| false);
-
-    let refused = refused.unwrap();
-    assert_eq!((refused.end, refused.released), (CollectionEnd::Refused, 1));
-    assert_eq!(refused.unreadable[0].object, key.as_str());
-    test.blobs.overwrite(&key, bytes);
-    let done = collect_promised(&test, &Running::default(), &promised, false);
-    assert_eq!((done.end, done.deleted), (CollectionEnd::Done, 1));
-    assert_eq!(read_all(&second).unwrap(), content);
-}
-
-/// Promises of which one is seen to be taken back or made good at the worst moment.
-struct Moved<'a> {
-    promised: &'a Promises,
-    when_shown: &'a (dyn Fn() + Sync),
-}
-
-impl PromisedCopies for Moved<'_> {
-    fn visit(&self, visit: CopyVisitor<'_>) -> Result<(), CatalogError> {
-        self.promised.visit(&mut |copies| {
-            (self.when_shown)();
-            visit(copies)
-        })
-    }
-
-    fn is_promised(&self, domain: DomainId, copy: ManifestId) -> Result<bool, CatalogError> {
-        self.promised.is_promised(domain, copy)
-    }
-}
-
-#[test]
-fn a_copy_that_is_deleted_while_it_is_looked_for_is_not_missing() {
-    let (test, copies, _) = two_copies(0);
-    let promised = promises(&copies);
-    delete(&test, &copies[0]);
-    let moved = Moved {
-        promised: &promised,
-        when_shown: &|| promised.remove(copies[0].domain_id(), copies[0].manifest_id()),
-    };
-
-    let impatient = &mut |_| ControlFlow::Break(());
-    let options = CollectOptions::default();
-    let done = test
-        .vault
-        .collect(&Running::default(), &moved, &options, impatient, &|| false)
-        .unwrap();
-
-    assert_eq!((done.end, done.deleted), (CollectionEnd::Done, 1));
-}
-
-#[test]
-fn a_copy_that_is_put_back_while_it_is_looked_for_is_counted() {
-    let (test, copies, content) = two_copies(0);
-    let promised = promises(&copies);
-    let key = manifest_key(&test.blobs, &copies[1]);
-    let bytes = test.blobs.get(&key).unwrap();
-    test.blobs.delete(&key).unwrap();
-    let moved = Moved {
-        promised: &promised,
-        when_shown: &|| test.blobs.overwrite(&key, bytes.clone()),
-    };
-
-    let impatient = &mut |_| ControlFlow::Break(());
-    let options = CollectOptions::default();
-    let done = test
-        .vault
-        .collect(&Running::default(), &moved, &options, impatient, &|| false)
-        .unwrap();
-
-    assert_eq!((done.end, done.condemned), (CollectionEnd::Done, 0));
-    assert_eq!(read_all(&copies[1]).unwrap(), content);
-}
-
-#[test]
-fn a_store_that_is_away_as_a_whole_fails_the_collection() {
-    let (test, copies, _) = two_copies(0);
-    for key in test.blobs.keys() {
-        test.blobs.delete(&key).unwrap();
-    }
-
-    let impatient = &mut |_| ControlFlow::Break(());
-    let (promised, options) = (promises(&copies), CollectOptions::default());
-    let failed = test
-        .vault
-        .collect(&Running::default(), &promised, &options, impatient, &|| false);
-
-    assert!(matches!(failed, Err(VaultError::NotAVault)), "{failed:?}");
 }
 
 #[test]
@@ -703,7 +529,7 @@ impl BlobStore for LosesCopies {
     }
 }
 
-fn manifest_key(blobs: &MemoryBlobs, copy: &StoredCopy) -> BlobKey {
+pub(crate) fn manifest_key(blobs: &MemoryBlobs, copy: &StoredCopy) -> BlobKey {
     let name = format!("/{}", copy.manifest_id());
     let mut keys = blobs.keys().into_iter();
     keys.find(|key| key.as_str().ends_with(&name)).unwrap()

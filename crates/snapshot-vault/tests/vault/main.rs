@@ -12,6 +12,7 @@ mod fixture;
 mod flips;
 mod in_turn;
 mod misuse;
+mod promised;
 mod regions;
 mod round_trip;
 mod support;
