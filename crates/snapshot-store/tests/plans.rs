@@ -126,15 +126,19 @@ fn a_page_of_snapshots_is_one_run_of_an_index() {
 
     assert_eq!(
         first,
-        with_sizes("SEARCH snapshots USING PRIMARY KEY (organization_id=?)")
+        [
+            "SEARCH snapshots USING PRIMARY KEY (organization_id=?)",
+            "SEARCH domain_sizes USING PRIMARY KEY (domain_id=?)",
+        ]
     );
     assert_eq!(
         next,
-        with_sizes("SEARCH snapshots USING PRIMARY KEY (organization_id=? AND created_at>?)")
+        ["SEARCH snapshots USING PRIMARY KEY (organization_id=? AND created_at>?)"],
+        "nothing is asked of the domains of no snapshots"
     );
 }
 
-/// A run of snapshots, and for each whether its size still holds.
+/// A run of snapshots that match some conditions, and for each whether its size still holds.
 fn with_sizes(run: &str) -> Vec<String> {
     [run, "SEARCH domain_sizes USING PRIMARY KEY (domain_id=?) LEFT-JOIN"]
         .map(str::to_owned)
@@ -154,7 +158,8 @@ fn a_page_of_several_organizations_is_one_run_of_an_index_each() {
     let page = stored.plan(|store| SnapshotRepository::list(store, &SnapshotQuery::all(scope), slice).unwrap());
 
     let run = "SEARCH snapshots USING PRIMARY KEY (organization_id=?";
-    let is_short = |step: &String| step.starts_with(run) || step.ends_with("LEFT-JOIN");
+    let domain = "SEARCH domain_sizes USING PRIMARY KEY (domain_id=?)";
+    let is_short = |step: &String| step.starts_with(run) || step == domain;
     assert!(page.iter().all(is_short), "{page:?}");
 }
 
@@ -180,11 +185,13 @@ fn a_later_page_reads_on_where_the_one_before_it_ended() {
 
     let page = stored.plan(|store| SnapshotRepository::list(store, &query, slice(2)).unwrap());
 
-    let mut expected = vec!["SEARCH snapshot_totals USING PRIMARY KEY (organization_id=?)".to_owned()];
-    expected.extend(with_sizes(
-        "SEARCH snapshots USING PRIMARY KEY (organization_id=? AND created_at>?)",
-    ));
-    assert_eq!(page, expected);
+    assert_eq!(
+        page,
+        [
+            "SEARCH snapshot_totals USING PRIMARY KEY (organization_id=?)",
+            "SEARCH snapshots USING PRIMARY KEY (organization_id=? AND created_at>?)",
+        ]
+    );
 }
 
 #[test]

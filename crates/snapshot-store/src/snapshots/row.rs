@@ -64,7 +64,7 @@ insert_into!("snapshots", SnapshotRow {
 pub(crate) struct StoredRow {
     pub(super) id: IdColumn,
     organization_id: IdColumn,
-    domain_id: IdColumn,
+    pub(super) domain_id: IdColumn,
     name: String,
     tags: String,
     base_volume_id: IdColumn,

@@ -148,6 +148,7 @@ macro_rules! repository_contract {
                     tells_on_when_no_whole_snapshot_of_the_domain_changes,
                     stores_nothing_that_was_measured_for_other_snapshots,
                     replaces_what_was_measured_before,
+                    tells_each_snapshot_of_a_list_by_its_own_domain,
                 }
                 packs {
                     keeps_a_pack_as_it_was_recorded,

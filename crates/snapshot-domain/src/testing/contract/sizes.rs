@@ -132,6 +132,36 @@ pub fn replaces_what_was_measured_before(ports: &dyn Ports) {
     assert_eq!(told(ports, &[many[7].0]), []);
 }
 
+/// An organization may hold snapshots under several keys: each is told as long as what was measured under its own holds.
+pub fn tells_each_snapshot_of_a_list_by_its_own_domain(ports: &dyn Ports) {
+    let world = World::new(ports);
+    let volume = world.volume();
+    let other = world.another_organization();
+    let own = world.available(&volume, a_snapshot(world.organization)).id();
+    let sealed_by_other = || {
+        let snapshot = a_snapshot(world.organization).sealed_for(other);
+        world.available(&volume, snapshot).id()
+    };
+    let [taken_over, taken_over_too] = [(); 2].map(|()| sealed_by_other());
+    let measure = |domain, sizes: &[(SnapshotId, u64)]| {
+        let change = ports.sizes().snapshots_of(domain).unwrap().change;
+        assert!(ports.sizes().store(domain, change, sizes).unwrap());
+    };
+    let all = [own, taken_over, taken_over_too];
+
+    measure(other, &[(taken_over, 1), (taken_over_too, 2)]);
+    assert_eq!(told(ports, &all), sorted(&[(taken_over, 1), (taken_over_too, 2)]));
+
+    measure(world.organization, &[(own, 3)]);
+    assert_eq!(
+        told(ports, &all),
+        sorted(&[(own, 3), (taken_over, 1), (taken_over_too, 2)])
+    );
+
+    sealed_by_other();
+    assert_eq!(told(ports, &all), [(own, 3)]);
+}
+
 /// What is told of these snapshots, whichever way it is asked for.
 fn told(ports: &dyn Ports, snapshots: &[SnapshotId]) -> Vec<(SnapshotId, u64)> {
     let told = sorted(&ports.sizes().exclusive_bytes(snapshots).unwrap());
