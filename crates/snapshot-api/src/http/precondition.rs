@@ -6,15 +6,15 @@ use uuid::Uuid;
 
 use super::error::ApiError;
 
-/// Where the entity tags of one revision of something begin, after the quote.
-pub(super) fn tag_prefix(id: Uuid, revision: Revision) -> String {
-    format!("{}{}-", revision.as_u64(), tag_infix(id))
+/// The entity tag, with its quotes, of one revision of something, whose representation has this hash.
+pub(super) fn tag(id: Uuid, revision: Revision, hash: u64) -> String {
+    format!("\"{}-{:08x}-{hash:016x}\"", revision.as_u64(), end_of(id))
 }
 
 /// What tells the tags of one thing from those of another at the same revision.
-fn tag_infix(id: Uuid) -> String {
+fn end_of(id: Uuid) -> u64 {
     let (_, end) = id.as_u64_pair();
-    format!("-{:08x}", end & 0xffff_ffff)
+    end & 0xffff_ffff
 }
 
 /// A header that lists entity tags.
@@ -99,7 +99,7 @@ pub(super) fn is_known(headers: &HeaderMap, tag: &str) -> Result<bool, ApiError>
 /// The revision that a tag of this thing names; `None` for what is no tag of it.
 fn revision(tag: &Tag<'_>, id: Uuid) -> Option<Revision> {
     let (start, _hash) = tag.opaque.rsplit_once('-')?;
-    let number = start.strip_suffix(&tag_infix(id))?;
+    let number = start.strip_suffix(&format!("-{:08x}", end_of(id)))?;
     number.parse().ok().map(Revision::new)
 }
 
@@ -235,11 +235,11 @@ mod tests {
 
     #[test]
     fn a_tag_that_is_made_is_understood() {
-        let made = format!("{}ff", tag_prefix(ID, Revision::new(12)));
+        let made = tag(ID, Revision::new(12), 0xff);
 
         let tag = Tag {
             is_weak: false,
-            opaque: &made,
+            opaque: made.trim_matches('"'),
         };
 
         assert_eq!(revision(&tag, ID), Some(Revision::new(12)));

@@ -1,13 +1,13 @@
 //! A snapshot or a volume as it is answered: its JSON, and the `ETag` that names this very JSON.
 
+use std::hash::{DefaultHasher, Hasher as _};
+
 use actix_web::{
     HttpRequest, HttpResponse,
     http::header::{ContentType, ETAG},
 };
 use serde::Serialize;
-use snapshot_domain::{
-    Error, Fingerprint, Resource, Revision, Snapshot, SnapshotState, Volume, VolumeStateName, use_case::Tracked,
-};
+use snapshot_domain::{Error, Resource, Revision, Snapshot, SnapshotState, Volume, VolumeStateName, use_case::Tracked};
 use uuid::Uuid;
 
 use super::{
@@ -26,7 +26,7 @@ pub(super) struct Shown {
     pub(super) is_settled: bool,
     /// The entity tag, with its quotes. It begins with the revision and the end of the id, which is all that `If-Match`
     /// compares; the rest is a hash of the JSON, so that progress and running copies, which do not count as changes, make
-    /// another tag too.
+    /// another tag too. Another build may hash in another way: whoever asks with its tag is sent the JSON once more.
     pub(super) tag: String,
     /// The JSON.
     pub(super) json: String,
@@ -62,10 +62,9 @@ impl Shown {
     }
 
     fn new(resource: Resource, id: Uuid, revision: Revision, is_settled: bool, json: String) -> Self {
-        let hash = Fingerprint::of(&[json.as_bytes()]).as_bytes()[..8]
-            .iter()
-            .fold(0_u64, |hash, byte| hash << 8 | u64::from(*byte));
-        let tag = format!("\"{}{hash:016x}\"", precondition::tag_prefix(id, revision));
+        let mut hasher = DefaultHasher::new();
+        hasher.write(json.as_bytes());
+        let tag = precondition::tag(id, revision, hasher.finish());
         Self {
             resource,
             id,
