@@ -1,5 +1,7 @@
 //! The headers `If-Match` and `If-None-Match`: what a request knows of the thing that it is about.
 
+use std::fmt;
+
 use actix_web::http::header::{HeaderMap, HeaderName, IF_MATCH, IF_NONE_MATCH};
 use snapshot_domain::{Revision, RevisionCondition};
 use uuid::Uuid;
@@ -8,13 +10,13 @@ use super::error::ApiError;
 
 /// The entity tag, with its quotes, of one revision of something, whose representation has this hash.
 pub(super) fn tag(id: Uuid, revision: Revision, hash: u64) -> String {
-    format!("\"{}-{:08x}-{hash:016x}\"", revision.as_u64(), end_of(id))
+    format!("\"{}{}-{hash:016x}\"", revision.as_u64(), tag_infix(id))
 }
 
 /// What tells the tags of one thing from those of another at the same revision.
-fn end_of(id: Uuid) -> u64 {
+fn tag_infix(id: Uuid) -> impl fmt::Display {
     let (_, end) = id.as_u64_pair();
-    end & 0xffff_ffff
+    fmt::from_fn(move |f| write!(f, "-{:08x}", end & 0xffff_ffff))
 }
 
 /// A header that lists entity tags.
@@ -99,7 +101,7 @@ pub(super) fn is_known(headers: &HeaderMap, tag: &str) -> Result<bool, ApiError>
 /// The revision that a tag of this thing names; `None` for what is no tag of it.
 fn revision(tag: &Tag<'_>, id: Uuid) -> Option<Revision> {
     let (start, _hash) = tag.opaque.rsplit_once('-')?;
-    let number = start.strip_suffix(&format!("-{:08x}", end_of(id)))?;
+    let number = start.strip_suffix(&tag_infix(id).to_string())?;
     number.parse().ok().map(Revision::new)
 }
 

@@ -202,26 +202,7 @@ impl Listing for SnapshotQuery {
     }
 }
 
-/// The next rows of an organization, of `source` and with `columns`, whatever they hold: what most lists are, in statements
-/// that stay prepared.
-macro_rules! own {
-    ($connection:ident, $source:expr, $columns:expr, $organization:ident, $after:ident, $skip:ident, $limit:ident) => {
-        on_either!($connection, connection => {
-            let own = $source
-                .filter(snapshots::organization_id.eq($organization))
-                .order((snapshots::created_at, snapshots::id))
-                .limit($limit)
-                .offset($skip)
-                .select($columns);
-            match $after {
-                None => own.load(connection),
-                Some(place) => own.filter(behind(place.0, &place.1)).load(connection),
-            }
-        })
-    };
-}
-
-/// Rows of an organization without any other condition.
+/// Rows of an organization without any other condition: what most lists are, in statements that stay prepared.
 fn everything(
     connection: &mut AnyConnection,
     organization: &[u8],
@@ -229,29 +210,33 @@ fn everything(
     skip: i64,
     limit: i64,
 ) -> Outcome<Vec<MeasuredRow>> {
-    if let AnyConnection::Postgres(_) = connection {
-        let rows = own!(
-            connection,
-            row::with_sizes(),
-            measured!(),
-            organization,
-            after,
-            skip,
-            limit
-        )?;
-        return Ok(rows);
+    macro_rules! own {
+        ($connection:ident, $source:expr, $columns:expr) => {
+            on_either!($connection, connection => {
+                let own = $source
+                    .filter(snapshots::organization_id.eq(organization))
+                    .order((snapshots::created_at, snapshots::id))
+                    .limit(limit)
+                    .offset(skip)
+                    .select($columns);
+                match after {
+                    None => own.load(connection),
+                    Some(place) => own.filter(behind(place.0, &place.1)).load(connection),
+                }
+            })
+        };
     }
-    // SQLite would look for the domain anew for each row, which takes an eighth of a page's time, and asking once more
-    // costs next to nothing where nobody has to be sent for the answer.
+
+    if let AnyConnection::Postgres(_) = connection {
+        return Ok(own!(connection, row::with_sizes(), measured!())?);
+    }
+    // Joined, SQLite looks for the domain anew at each row. Asking once more costs it next to nothing, but a server would
+    // have to be asked three times.
     connection.at_one_moment(|connection| {
         let rows: Vec<(StoredRow, Option<i64>)> = own!(
             connection,
             snapshots::table,
-            (StoredRow::as_select(), snapshots::exclusive_bytes),
-            organization,
-            after,
-            skip,
-            limit
+            (StoredRow::as_select(), snapshots::exclusive_bytes)
         )?;
         let mut of_domains: Vec<(Uuid, Option<i64>)> = Vec::new();
         let mut page = Vec::with_capacity(rows.len());
