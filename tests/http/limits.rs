@@ -255,3 +255,67 @@ fn a_json_body_that_says_it_is_too_large_is_not_waited_for() {
         assert!(answer.starts_with("HTTP/1.1 413"), "{answer}");
     }
 }
+
+/// Whether the service took everything or closed the connection, rather than let it stand.
+fn has_ended<T>(ended: &std::io::Result<T>) -> bool {
+    ended
+        .as_ref()
+        .err()
+        .is_none_or(|error| matches!(error.kind(), ErrorKind::ConnectionReset | ErrorKind::BrokenPipe))
+}
+
+#[test]
+fn a_chunked_body_that_nobody_reads_and_that_stops_keeps_no_connection() {
+    let service = Setup::new()
+        .set("SNAPSHOT__LIMITS__KEEP_ALIVE_MS", "300")
+        .set("SNAPSHOT__LIMITS__STALLED_BODY_MS", "300")
+        .start();
+    let client = service.client();
+    let path = "/volumes/6f418e5f-b42d-4423-a0b5-349c74c454a4";
+
+    for (method, path, status) in [
+        ("GET", "/healthz", 200),
+        ("GET", "/nosuch", 404),
+        ("DELETE", path, 404),
+        ("PUT", &format!("{path}/data"), 404),
+        ("POST", "/volumes", 408),
+    ] {
+        for begun in ["", "5\r\nabcde\r\n"] {
+            let mut stream = client.connect();
+            let head = client.head_of(method, path, "Transfer-Encoding: chunked\r\n");
+            stream.write_all(format!("{head}{begun}").as_bytes()).unwrap();
+            let mut answer = Vec::new();
+            let ended = stream.read_to_end(&mut answer);
+
+            assert!(has_ended(&ended), "{method} {path} {begun:?}: {ended:?}");
+            let answer = String::from_utf8_lossy(&answer);
+            assert!(
+                answer.starts_with(&format!("HTTP/1.1 {status} ")),
+                "{method} {path}: {answer}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_client_whose_chunked_body_nobody_reads_does_not_get_stuck_sending_it() {
+    let service = Service::start();
+    let client = service.client();
+    let volume = client.make_volume(1 << 20)["id"].as_str().unwrap().to_owned();
+    let chunk = [b"10000\r\n".as_slice(), &vec![0; 0x1_0000], b"\r\n"].concat();
+
+    for (method, path) in [
+        ("PUT", format!("/volumes/{volume}/data")),
+        ("DELETE", "/volumes/6f418e5f-b42d-4423-a0b5-349c74c454a4".to_owned()),
+        ("GET", "/healthz".to_owned()),
+    ] {
+        let mut stream = client.connect();
+        stream.set_write_timeout(Some(Duration::from_secs(30))).unwrap();
+        let head = client.head_of(method, &path, "Transfer-Encoding: chunked\r\n");
+        stream.write_all(head.as_bytes()).unwrap();
+        let sent = (0..1024).try_for_each(|_| stream.write_all(&chunk));
+
+        assert!(has_ended(&sent), "{method} {path}: {sent:?}");
+    }
+    client.get(&format!("/volumes/{volume}")).expect(200);
+}

@@ -13,7 +13,7 @@ use actix_web::{
 use futures_util::FutureExt;
 use snapshot_domain::{Caller, RequestId};
 
-use super::{Api, access_log, error::ApiError, request_id, slashes};
+use super::{Api, access_log, error::ApiError, held, request_id, slashes};
 
 /// Names the request, tidies its path, refuses heads that are too large, turns a failure into an answer, and writes the
 /// access log. Has to be the outermost layer.
@@ -29,6 +29,7 @@ pub(super) async fn edge(
     let method = request.method().clone();
     let path = request.path().to_owned();
     slashes::tidy(&mut request);
+    let chunks = held::chunks_of(&mut request);
 
     let outcome = if head_bytes(&request) > head_limit_bytes {
         let limit_bytes = head_limit_bytes;
@@ -46,6 +47,10 @@ pub(super) async fn edge(
         Ok(Ok(answered)) => {
             let (request, response) = answered.into_parts();
             let response = finished(response, id, &method, request.version());
+            let response = match chunks {
+                Some(chunks) => response.map_body(|_, body| held::until_the_end_of(body, chunks)),
+                None => response,
+            };
             let (status, caller) = (response.status(), request.extensions().get::<Caller>().cloned());
             (Ok(ServiceResponse::new(request, response)), status, caller)
         }

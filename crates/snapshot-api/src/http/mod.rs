@@ -12,6 +12,7 @@ mod edge;
 mod error;
 mod field;
 mod generation;
+mod held;
 #[cfg(test)]
 mod in_memory;
 mod json;
