@@ -20,6 +20,8 @@
     reason = "the binary's commands and its tests use the rest"
 )]
 mod data_folder;
+#[path = "../../crates/snapshot-api/src/descriptors.rs"]
+mod descriptors;
 #[path = "../../crates/snapshot-api/src/environment.rs"]
 mod environment;
 #[path = "../../crates/snapshot-api/src/first_start.rs"]

@@ -216,6 +216,51 @@ fn an_idle_connection_is_closed() {
 }
 
 #[test]
+fn a_later_head_that_does_not_arrive_keeps_no_connection() {
+    let service = Setup::new()
+        .set("SNAPSHOT__LIMITS__KEEP_ALIVE_MS", "300")
+        .set("SNAPSHOT__LIMITS__REQUEST_HEAD_MS", "300")
+        .start();
+    let client = service.client();
+    let whole = client.head_of("GET", "/healthz", "");
+
+    for (first, second) in [(&*whole, "GET /hea"), (&format!("{whole}GET /hea"), "lthz")] {
+        let mut stream = client.connect();
+        let mut answer = Vec::new();
+        stream.write_all(first.as_bytes()).unwrap();
+        while !answer.ends_with(b"}") {
+            has_something(&mut stream, &mut answer);
+        }
+        stream.write_all(second.as_bytes()).unwrap();
+
+        let ended = stream.read_to_end(&mut answer);
+
+        assert!(has_ended(&ended), "{second}: {ended:?}");
+    }
+}
+
+#[test]
+fn connections_take_more_files_than_a_process_begins_with() {
+    let service = Setup::new().open_files(100).start();
+    let client = service.client();
+
+    let held: Vec<_> = (0..200)
+        .map(|_| {
+            let mut stream = client.connect();
+            stream
+                .write_all(client.head_of("GET", "/volumes", "").as_bytes())
+                .unwrap();
+            let mut answer = Vec::new();
+            assert!(has_something(&mut stream, &mut answer));
+            stream
+        })
+        .collect();
+
+    client.make_volume_of(b"also files are opened");
+    drop(held);
+}
+
+#[test]
 fn connections_beyond_the_limit_wait_until_others_are_closed() {
     let service = Setup::new()
         .set("SNAPSHOT__SERVER__WORKERS", "1")

@@ -41,6 +41,7 @@ pub(crate) struct Setup {
     data: Data,
     variables: BTreeMap<String, String>,
     arguments: Vec<String>,
+    open_files: Option<u32>,
 }
 
 /// Where a service keeps what it has: in a folder that is removed with the last who uses it.
@@ -77,6 +78,7 @@ impl Setup {
             data: data.clone(),
             variables: BTreeMap::new(),
             arguments: Vec::new(),
+            open_files: None,
         };
         setup
             .set("SNAPSHOT__DATA_DIR", data.path().to_str().unwrap())
@@ -92,6 +94,12 @@ impl Setup {
     /// With this argument.
     pub(crate) fn arg(mut self, argument: impl Into<String>) -> Self {
         self.arguments.push(argument.into());
+        self
+    }
+
+    /// Allowed to have only so many files open, as long as it asks for no more.
+    pub(crate) fn open_files(mut self, at_first: u32) -> Self {
+        self.open_files = Some(at_first);
         self
     }
 
@@ -129,7 +137,15 @@ impl Setup {
     }
 
     fn command(&self) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_snapshot-api"));
+        let binary = env!("CARGO_BIN_EXE_snapshot-api");
+        let mut command = match self.open_files {
+            Some(at_first) => {
+                let mut shell = Command::new("sh");
+                shell.args(["-c", &format!("ulimit -S -n {at_first}; exec \"$0\" \"$@\""), binary]);
+                shell
+            }
+            None => Command::new(binary),
+        };
         for (variable, _) in std::env::vars_os() {
             if variable.to_string_lossy().starts_with("SNAPSHOT__") {
                 command.env_remove(variable);
@@ -246,6 +262,7 @@ impl Service {
             data: self.setup.data.clone(),
             variables: self.setup.variables.clone(),
             arguments: self.setup.arguments.clone(),
+            open_files: self.setup.open_files,
         };
         setup.start()
     }

@@ -156,6 +156,31 @@ fn a_wait_ends_when_a_copy_fails() {
 }
 
 #[test]
+fn connections_are_kept_while_their_requests_run() {
+    let service = Setup::new()
+        .set("SNAPSHOT__LIMITS__KEEP_ALIVE_MS", "200")
+        .set("SNAPSHOT__LIMITS__REQUEST_HEAD_MS", "200")
+        .start();
+    let client = service.client();
+    // More than what the kernel takes for a client that reads nothing yet.
+    let size = 64 << 20;
+    let large = id_of(&client.make_volume(size));
+    let head = client.head_of("GET", &format!("/volumes/{large}/data"), "Connection: close\r\n");
+    let mut download = client.connect();
+    download.write_all(head.as_bytes()).unwrap();
+    let (volume, mut upload) = saving(&client);
+
+    let waited = client.get(&format!("/volumes/{volume}?wait=available&timeout=2"));
+
+    assert_eq!(waited.expect(200).json()["volume"]["state"], "saving");
+    let mut answer = Vec::new();
+    download.read_to_end(&mut answer).unwrap();
+    assert!(answer.len() as u64 > size, "{} bytes came", answer.len());
+    upload.write_all(&[7; 412]).unwrap();
+    client.wait_for_state("volume", &volume, "available");
+}
+
+#[test]
 fn who_waited_long_enough_is_told_how_things_are() {
     let service = Service::start();
     let client = service.client();

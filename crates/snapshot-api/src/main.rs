@@ -5,6 +5,7 @@
 mod cli;
 mod commands;
 mod data_folder;
+mod descriptors;
 mod environment;
 mod expiry;
 mod first_start;

@@ -14,7 +14,7 @@ use actix_web::{
 use anyhow::Context as _;
 use futures_util::future;
 use rustix::net::sockopt;
-use snapshot_api::{Api, Changes, forget_old_answers};
+use snapshot_api::{Api, Changes, end_when_unused, forget_old_answers};
 
 use crate::{app, settings::Settings};
 
@@ -31,6 +31,7 @@ pub(crate) fn serve(
 ) -> anyhow::Result<()> {
     let (server, limits) = (&settings.server, &settings.limits);
     let stalled_answer_ms = limits.stalled_answer_ms;
+    let unused = limits.keep_alive + limits.request_head;
     System::new().block_on(async {
         // It ends with the system that runs it.
         drop(rt::spawn(forget_old_answers(api.clone())));
@@ -43,7 +44,12 @@ pub(crate) fn serve(
             .keep_alive(limits.keep_alive)
             .shutdown_timeout(whole_seconds(server.shutdown))
             .shutdown_signal(told_to_stop)
-            .on_connect(move |connection, _| give_up_after(stalled_answer_ms, connection))
+            .on_connect(move |connection, data| {
+                give_up_after(stalled_answer_ms, connection);
+                if let Err(error) = end_when_unused(connection, data, unused) {
+                    log::warn!("a connection may be held without a request: {error}");
+                }
+            })
             .bind(&server.bind)
             .with_context(|| format!("listening on {} failed (setting `server.bind`)", server.bind))?;
         let addresses = http.addrs();

@@ -22,6 +22,7 @@ use snapshot_vault::{BlobStore, LocalBlobs, MasterKey, RedbIndex, Vault, VaultOp
 
 use crate::{
     data_folder::DataFolder,
+    descriptors,
     environment::{RandomIds, SystemClock},
     first_start,
     retention::Retention,
@@ -42,6 +43,7 @@ pub(crate) fn serve(settings: &Settings) -> anyhow::Result<()> {
     let _lock = folder.lock()?;
     let instance = folder.instance(&RandomIds)?;
     log::info!("the data folder is {}", folder.path().display());
+    descriptors::take_all(settings.limits.connections);
     let store = open_store(settings, &folder)?;
     let vault = open_vault(settings, &folder, &store)?;
     let images = VolumeFolder::open(&folder.volumes()).context("opening the folder of volumes failed")?;

@@ -13,7 +13,7 @@ use actix_web::{
 use futures_util::FutureExt;
 use snapshot_domain::{Caller, RequestId};
 
-use super::{Api, access_log, error::ApiError, held, request_id, slashes};
+use super::{Api, access_log, error::ApiError, held, idle, request_id, slashes};
 
 /// Names the request, tidies its path, refuses heads that are too large, turns a failure into an answer, and writes the
 /// access log. Has to be the outermost layer.
@@ -22,6 +22,7 @@ pub(super) async fn edge(
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
     let started = Instant::now();
+    let running = idle::Running::begin(&request);
     let api = request.app_data::<Data<Api>>();
     let api = api.expect("the app is built with an Api");
     let head_limit_bytes = api.settings.head_limit_bytes;
@@ -51,6 +52,7 @@ pub(super) async fn edge(
                 Some(chunks) => response.map_body(|_, body| held::until_the_end_of(body, chunks)),
                 None => response,
             };
+            let response = response.map_body(|_, body| running.until_the_end_of(body));
             let (status, caller) = (response.status(), request.extensions().get::<Caller>().cloned());
             (Ok(ServiceResponse::new(request, response)), status, caller)
         }

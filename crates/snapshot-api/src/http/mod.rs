@@ -13,6 +13,7 @@ mod error;
 mod field;
 mod generation;
 mod held;
+mod idle;
 #[cfg(test)]
 mod in_memory;
 mod json;
@@ -52,6 +53,7 @@ use snapshot_domain::{
 pub use self::{
     blocking::LongReads,
     changes::Changes,
+    idle::end_when_unused,
     once::{Turns, forget_old_answers},
     rate::{Rate, Rates},
     routes::docs::openapi_json,
