@@ -1,12 +1,12 @@
 //! `/volumes/{id}/data` and `/snapshots/{id}/data`: the bytes themselves.
 
-use std::io::{Read as _, Write as _};
+use std::io::{ErrorKind, Read as _, Write as _};
 
 use serde_json::json;
 
 use crate::{
     client::{Client, id_of, noise},
-    service::{Service, Setup, wait_for},
+    service::{ORGANIZATION, Service, Setup, wait_for},
 };
 
 const MIB: usize = 1 << 20;
@@ -251,6 +251,61 @@ fn a_write_that_breaks_off_leaves_the_bytes_from_before() {
         client.wait_for_state("volume", volume, "available");
         assert!(client.get(&paths[0]).expect(200).body == *bytes, "{framing}");
     }
+}
+
+#[test]
+fn malformed_chunks_end_the_connection_and_leave_the_bytes_from_before() {
+    let Prepared {
+        client,
+        bytes,
+        volume,
+        paths,
+        ..
+    } = &prepared();
+    let mut writing = client.connect();
+    let head = client.head_of("PUT", &paths[0], "Transfer-Encoding: chunked\r\n");
+    writing.write_all(head.as_bytes()).unwrap();
+    writing.write_all(b"3\r\nabc\r\n").unwrap();
+    client.wait_for_state("volume", volume, "saving");
+
+    writing.write_all(b"no number\r\n").unwrap();
+
+    let mut answer = Vec::new();
+    let ended = writing.read_to_end(&mut answer);
+    assert!(ended.is_ok() || ended.is_err_and(|error| error.kind() == ErrorKind::ConnectionReset));
+    client.wait_for_state("volume", volume, "available");
+    assert!(client.get(&paths[0]).expect(200).body == *bytes);
+}
+
+#[test]
+fn who_may_no_longer_write_at_the_end_has_not_written() {
+    let service = Service::start();
+    let client = service.client();
+    let volume = client.make_volume_of(&noise(MIB, 6));
+    let path = format!("/volumes/{volume}/data");
+    let arguments = [
+        "token",
+        "create",
+        "--name",
+        "short-lived",
+        "--organization",
+        ORGANIZATION,
+    ];
+    let token = service.json_of_command(&arguments)["token"].clone();
+    let other = service.client_with(token["secret"].as_str().unwrap());
+    let mut writing = other.connect();
+    let head = other.head_of("PUT", &path, "Content-Length: 1000\r\nConnection: close\r\n");
+    writing.write_all(head.as_bytes()).unwrap();
+    client.wait_for_state("volume", &volume, "saving");
+
+    service.json_of_command(&["token", "revoke", token["id"].as_str().unwrap()]);
+    writing.write_all(&[1; 1000]).unwrap();
+
+    let mut answer = String::new();
+    writing.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 401 "), "{answer}");
+    client.wait_for_state("volume", &volume, "available");
+    assert!(client.get(&path).expect(200).body == noise(MIB, 6));
 }
 
 #[test]

@@ -22,6 +22,17 @@ pub(super) fn shown(request: &HttpRequest) -> Result<Shown, ApiError> {
     Ok(Shown { token })
 }
 
+/// Looks again whether the token of a request that was let in is taken.
+///
+/// # Errors
+///
+/// 401 when it is no longer.
+pub(super) async fn check_still_taken(api: &Data<Api>, request: &HttpRequest) -> Result<(), ApiError> {
+    let Shown { token } = shown(request)?;
+    let caller = read_rows(api, move |api| api.access.authenticate(&token)).await?;
+    caller.map(|_| ()).ok_or(ApiError::TokenRefused)
+}
+
 /// The token that was sent; `None` when it is malformed.
 fn token(request: &HttpRequest) -> Result<Option<Token>, ApiError> {
     let sent = request.headers().get(HEADER).ok_or(ApiError::TokenMissing)?;

@@ -16,7 +16,7 @@ use snapshot_domain::{
     use_case::{VolumeService, VolumeWrite},
 };
 
-use super::{Api, audited::deed_on, blocking::on_pool, error::ApiError, precondition};
+use super::{Api, audited::deed_on, blocking::on_pool, caller, error::ApiError, precondition};
 
 /// How many bytes are written at once.
 const PIECE_BYTES: usize = 512 << 10;
@@ -26,7 +26,8 @@ const PIECE_BYTES: usize = 512 << 10;
 /// # Errors
 ///
 /// 412 when `If-Match` or `If-None-Match` does not hold; 415 and 400 for a body that is not simply the bytes, 413 for too many of them, 408 when they stall, 400 when they break
-/// off; 503 when too many are received already; what the use case can fail with. The volume keeps its old bytes then.
+/// off; 401 when the token is no longer taken at their end; 503 when too many are received already; what the use case can fail
+/// with. The volume keeps its old bytes then.
 pub(super) async fn receive(
     api: &Data<Api>,
     caller: Caller,
@@ -60,7 +61,14 @@ pub(super) async fn receive(
                 let next = collect(&mut payload, patience).map(Ok);
                 (incoming, piece) = future::try_join(append, next).await?;
             }
-            Ok(None) => return on_pool(move || incoming.commit()).await,
+            Ok(None) => {
+                // The body may have taken long: whoever may no longer write at its end has not written.
+                if let Err(error) = caller::check_still_taken(api, request).await {
+                    on_pool(move || incoming.abandon()).await?;
+                    return Err(error);
+                }
+                return on_pool(move || incoming.commit()).await;
+            }
             Err(error) => {
                 on_pool(move || incoming.abandon()).await?;
                 return Err(error);
