@@ -115,8 +115,10 @@ impl PostgresAddress {
         let (authority, database) = place.split_once('/').unwrap_or((place, ""));
         let (login, host) = authority.rsplit_once('@').unwrap_or(("", authority));
         let (user, password) = login.split_once(':').unwrap_or((login, ""));
-        if database.contains('@') {
-            // A slash in a password that is not written as %2F: what lies where can't be told.
+        let first_at = parameters.split_once('@');
+        let is_cut_short = first_at.is_some_and(|(before, _)| !before.contains('='));
+        if database.contains('@') || login.contains('@') || is_cut_short {
+            // A slash, an @ or a ? in a password that is not written as %2F, %40 or %3F: what lies where can't be told.
             return Err(InvalidUrl::Malformed);
         }
         let in_parameters = parameters
@@ -229,7 +231,11 @@ mod tests {
         assert_eq!(Address::parse("sqlite::memory:"), Err(InvalidUrl::InMemory));
         assert_eq!(Address::parse("sqlite://host/a"), Err(InvalidUrl::HostInPath));
         assert_eq!(Address::parse("postgres:db"), Err(InvalidUrl::Malformed));
-        assert_eq!(Address::parse("postgres://a:b/c@host/db"), Err(InvalidUrl::Malformed));
+        assert!(Address::parse("postgres://host/db?user=me@realm").is_ok());
+        for secret in ["b/c", "b@c", "b?c", "b?c@d", "b/c?d"] {
+            let url = format!("postgres://a:{secret}@host/db");
+            assert_eq!(Address::parse(&url), Err(InvalidUrl::Malformed), "{url}");
+        }
         assert_eq!(
             Address::parse("mysql://db/x"),
             Err(InvalidUrl::UnknownScheme {

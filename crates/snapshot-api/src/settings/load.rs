@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, env, path::Path};
 
-use config::{Config, Environment, File, FileFormat, Map, Source, Value, ValueKind};
+use config::{Config, ConfigError, Environment, File, FileFormat, Map, Source, Value, ValueKind};
 
 use super::{Settings, SettingsError, written::Written};
 
@@ -42,7 +42,8 @@ fn layered(file: Option<&Path>, variables: Map<String, String>) -> Result<Settin
     let mut layers = Config::builder().add_source(defaults);
     if let Some(path) = file {
         let file = File::from(path).format(FileFormat::Toml).required(true);
-        refuse_unknown(&known, &file.collect()?, |_| format!("the file {}", path.display()))?;
+        let tree = file.collect().map_err(|error| unreadable(path, error))?;
+        refuse_unknown(&known, &tree, |_| format!("the file {}", path.display()))?;
         layers = layers.add_source(file);
     }
     refuse_unknown(&known, &environment.collect()?, |key| {
@@ -51,6 +52,18 @@ fn layered(file: Option<&Path>, variables: Map<String, String>) -> Result<Settin
     })?;
     let written: Written = layers.add_source(environment).build()?.try_deserialize()?;
     written.checked()
+}
+
+/// Where a file can't be read. The line itself, which the parser tells as well, may be that of a secret.
+fn unreadable(path: &Path, error: ConfigError) -> SettingsError {
+    let ConfigError::FileParse { cause, .. } = error else {
+        return error.into();
+    };
+    let told = cause.to_string();
+    SettingsError::Malformed {
+        file: path.display().to_string(),
+        place: told.lines().next().unwrap_or("TOML parse error").to_owned(),
+    }
 }
 
 /// The dotted names of everything in a tree that is no table.
@@ -155,6 +168,21 @@ mod tests {
         );
         assert!(refused(&[("SNAPSHOT__SERVER", "x")]).contains("`server`"));
         assert!(refused(&[("SNAPSHOT__ZONE__NAME", "x")]).contains("`zone.name`"));
+    }
+
+    #[test]
+    fn a_file_that_is_no_toml_is_named_with_the_place_and_nothing_of_the_line() {
+        let mut file = tempfile::NamedTempFile::with_suffix(".toml").unwrap();
+        write!(file, "[vault]\nmaster_key = s3cret\n").unwrap();
+
+        let told = layered(Some(file.path()), Map::new()).unwrap_err();
+
+        let file = file.path().display();
+        assert_eq!(
+            told.to_string(),
+            format!("TOML parse error at line 2, column 14 in the file {file}")
+        );
+        assert!(!format!("{told:?}").contains("s3cret"));
     }
 
     #[test]

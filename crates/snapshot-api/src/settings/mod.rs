@@ -122,6 +122,8 @@ pub(crate) enum LogFormat {
 pub(crate) enum SettingsError {
     #[error(transparent)]
     Unreadable(#[from] ConfigError),
+    #[error("{place} in the file {file}")]
+    Malformed { file: String, place: String },
     #[error("there is no setting `{key}`, which comes from {origin}")]
     Unknown { key: String, origin: String },
     #[error("the setting `{key}` {problem}")]
