@@ -1,10 +1,12 @@
 //! The commands besides `serve`.
 
+use std::process::Command;
+
 use serde_json::json;
 
 use crate::{
-    client::noise,
-    service::{Data, ORGANIZATION, Service, Setup},
+    client::{id_of, noise},
+    service::{Data, ORGANIZATION, Service, Setup, TOKEN},
 };
 
 fn text(bytes: Vec<u8>) -> String {
@@ -171,6 +173,9 @@ fn only_images_and_devices_of_whole_sectors_are_registered() {
     assert_eq!(register(odd.to_str().unwrap(), ORGANIZATION).status.code(), Some(1));
     assert_eq!(register("/dev/null", ORGANIZATION).status.code(), Some(1));
     assert_eq!(register("/tmp", ORGANIZATION).status.code(), Some(1));
+    let pipe = service.data().beside("pipe");
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    assert_eq!(register(pipe.to_str().unwrap(), ORGANIZATION).status.code(), Some(1));
     let nobody = "6f418e5f-b42d-4423-a0b5-349c74c454a4";
     let refused = register(good.to_str().unwrap(), nobody);
     assert!(text(refused.stderr).contains(nobody));
@@ -179,6 +184,74 @@ fn only_images_and_devices_of_whole_sectors_are_registered() {
         service.client().get("/volumes").expect(200).header("x-total-count"),
         "1"
     );
+}
+
+#[test]
+fn the_files_of_the_service_are_not_registered_by_any_name() {
+    let data = Data::new();
+    let database = data.beside("elsewhere.sqlite");
+    let service = Setup::on(&data)
+        .set("SNAPSHOT__BOOTSTRAP__TOKEN", TOKEN)
+        .set("SNAPSHOT__BOOTSTRAP__ORGANIZATION", ORGANIZATION)
+        .set("SNAPSHOT__DATABASE__URL", &format!("sqlite://{}", database.display()))
+        .start();
+    let linked = data.beside("linked.raw");
+    std::fs::hard_link(data.path().join("keys/master.key"), &linked).unwrap();
+    let symbolic = data.beside("symbolic.raw");
+    std::os::unix::fs::symlink(&database, &symbolic).unwrap();
+
+    for own in [
+        &data.path().join("keys/master.key"),
+        &database,
+        &data.beside("elsewhere.sqlite-wal"),
+        &linked,
+        &symbolic,
+    ] {
+        let own = own.to_str().unwrap();
+        let arguments = ["volume", "register", own, "--name", "x", "--organization", ORGANIZATION];
+        let refused = service.command(&arguments);
+
+        assert_eq!(refused.status.code(), Some(1), "{own}");
+        let told = text(refused.stderr);
+        assert!(told.contains("belongs to the service itself"), "{told}");
+    }
+}
+
+#[test]
+fn what_took_the_place_of_an_image_is_not_read() {
+    let service = Service::start();
+    let client = service.client();
+    let image = service.data().beside("image.raw");
+    std::fs::write(&image, [1; 512]).unwrap();
+    let path = image.to_str().unwrap();
+    let arguments = [
+        "volume",
+        "register",
+        path,
+        "--name",
+        "x",
+        "--organization",
+        ORGANIZATION,
+    ];
+    let made = service.json_of_command(&arguments);
+    let volume = made["volume"]["id"].as_str().unwrap();
+    client.get(&format!("/volumes/{volume}/data")).expect(200);
+    let other = service.data().beside("other.raw");
+    std::fs::rename(&image, &other).unwrap();
+
+    let check = || {
+        client.get(&format!("/volumes/{volume}/data")).expect(503);
+        let snapshot = id_of(&client.snapshot(volume, "x").expect(200).json()["snapshot"]);
+        client.wait_for_state("snapshot", &snapshot, "error");
+    };
+    std::os::unix::fs::symlink(&other, &image).unwrap();
+    check();
+    std::fs::remove_file(&image).unwrap();
+    assert!(Command::new("mkfifo").arg(&image).status().unwrap().success());
+    check();
+    std::fs::remove_file(&image).unwrap();
+    std::fs::rename(&other, &image).unwrap();
+    client.get(&format!("/volumes/{volume}/data")).expect(200);
 }
 
 #[test]

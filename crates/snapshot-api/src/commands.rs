@@ -7,7 +7,7 @@ use std::{
     sync::Arc,
 };
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use serde_json::{Value, json};
 use snapshot_domain::{
     AuditAction, Limit, Name, Organization, OrganizationId, OwnQuota, QuotaStatus, TokenId, TokenRecord, VolumeId,
@@ -23,7 +23,7 @@ use crate::{
     cli::{Digest, OrganizationCommand, Output, OwnLimit, QuotaCommand, TokenCommand, VolumeCommand},
     data_folder::DataFolder,
     environment::{RandomIds, SystemClock},
-    health,
+    health, registration,
     settings::Settings,
     startup,
 };
@@ -236,17 +236,8 @@ pub(crate) fn volume(settings: &Settings, command: VolumeCommand, output: Output
 fn register(settings: &Settings, path: &Path, name: Name, organization: OrganizationId) -> anyhow::Result<Report> {
     let store = open(settings)?;
     startup::access(&store).organization(organization)?;
-    // The server may run in another folder than this command.
-    let path = path
-        .canonicalize()
-        .with_context(|| format!("{} can't be found", path.display()))?;
-    let own = settings.data_dir.canonicalize();
-    if own.is_ok_and(|own| path.starts_with(own)) {
-        bail!(
-            "{} belongs to the service itself: it lies in the data folder",
-            path.display()
-        );
-    }
+    let path = registration::lasting(path)?;
+    registration::refuse_own(&path, settings, &store)?;
     let size = measure(&path).with_context(|| format!("{} can't be a volume", path.display()))?;
     let command = RegisterVolume {
         name,

@@ -12,6 +12,7 @@ mod first_start;
 mod health;
 mod logging;
 mod maintenance_commands;
+mod registration;
 mod retention;
 mod server;
 mod settings;

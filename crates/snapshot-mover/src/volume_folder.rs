@@ -21,7 +21,7 @@ use snapshot_domain::{
 
 use crate::{
     error::io_error,
-    source::{self, SourceError, VolumeSource},
+    source::{self, Opened, SourceError, VolumeSource},
     sparse::{Runs, SparseFile},
 };
 
@@ -131,8 +131,11 @@ impl VolumeBytes for VolumeFolder {
     }
 
     fn open(&self, volume: &Volume) -> Result<OpenVolume> {
-        let file = File::open(self.path(volume)).map_err(io_error)?;
-        let metadata = file.metadata().map_err(io_error)?;
+        let opened = source::open(&self.path(volume)).map_err(|error| match error {
+            SourceError::Missing(error) => io_error(error),
+            error => Error::unavailable(error),
+        });
+        let Opened { file, metadata, .. } = opened?;
         if metadata.is_file() && metadata.len() < volume.size().as_bytes() {
             return Err(Error::unavailable("the volume's image is shorter than the volume"));
         }

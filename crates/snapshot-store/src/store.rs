@@ -1,6 +1,6 @@
 //! The store as the rest of the service sees it.
 
-use std::{sync::Arc, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use diesel::prelude::*;
 use snapshot_domain::{Error, Quota, Result, ports::Tell};
@@ -142,6 +142,19 @@ impl Store {
     /// for a local file, false for a server that has to be asked.
     pub fn reads_are_short(&self) -> bool {
         self.0.writer.is_some()
+    }
+
+    /// The files that the database lies in, of which some may not be there; none on a server.
+    pub fn files(&self) -> Vec<PathBuf> {
+        let Address::Sqlite(address) = &self.0.address else {
+            return Vec::new();
+        };
+        let of = |suffix| {
+            let mut name = address.path().as_os_str().to_owned();
+            name.push(suffix);
+            name.into()
+        };
+        ["", "-wal", "-shm"].map(of).into()
     }
 
     /// Tells this store's database from others in the process.

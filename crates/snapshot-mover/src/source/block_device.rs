@@ -4,15 +4,17 @@ use std::{
     fs::{self, File},
     io::{self, Seek},
     ops::Range,
-    os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt},
+    os::unix::fs::{FileExt, MetadataExt},
     path::{Path, PathBuf},
 };
 
-use rustix::fs::OFlags;
 use snapshot_domain::VolumeSize;
 use snapshot_vault::AlignedBuffer;
 
-use super::{FrozenSource, SourceError, VolumeSource};
+use super::{
+    FrozenSource, SourceError, VolumeSource,
+    open::{Kind, open_direct},
+};
 
 pub(super) struct BlockDeviceSource {
     path: PathBuf,
@@ -59,9 +61,11 @@ impl VolumeSource for BlockDeviceSource {
 
 /// Opens a device so that reads see what lies on it. Its page cache may be stale: a mounted file system writes past it.
 fn open_past_the_cache(path: &Path) -> Result<File, SourceError> {
-    let direct = i32::try_from(OFlags::DIRECT.bits()).expect("open flags fit into an int: open(2) takes one");
-    let opened = File::options().read(true).custom_flags(direct).open(path);
-    opened.map_err(SourceError::Missing)
+    let opened = open_direct(path)?;
+    match opened.kind {
+        Kind::Device => Ok(opened.file),
+        Kind::Image => Err(SourceError::WrongKind),
+    }
 }
 
 /// How often the device was written to, as the kernel counts it: the only thing that tells of writes to a device, which

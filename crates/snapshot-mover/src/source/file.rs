@@ -13,7 +13,10 @@ use rustix::{fs::SeekFrom, io::Errno};
 use snapshot_domain::VolumeSize;
 use snapshot_vault::AlignedBuffer;
 
-use super::{FrozenSource, SourceError, VolumeSource};
+use super::{
+    FrozenSource, SourceError, VolumeSource,
+    open::{Kind, open},
+};
 
 pub(super) struct FileSource {
     path: PathBuf,
@@ -27,7 +30,7 @@ impl FileSource {
 
 impl VolumeSource for FileSource {
     fn freeze(&self, size: VolumeSize) -> Result<Box<dyn FrozenSource>, SourceError> {
-        let file = File::open(&self.path).map_err(SourceError::Missing)?;
+        let file = opened(&self.path)?;
         // A page that a mapping has dirtied already takes further writes without a new stamp, until it is written back.
         file.sync_data()
             .map_err(|source| SourceError::Unreadable { offset: 0, source })?;
@@ -43,6 +46,14 @@ impl VolumeSource for FileSource {
             file,
             stamp,
         }))
+    }
+}
+
+fn opened(path: &Path) -> Result<File, SourceError> {
+    let opened = open(path)?;
+    match opened.kind {
+        Kind::Image => Ok(opened.file),
+        Kind::Device => Err(SourceError::WrongKind),
     }
 }
 
@@ -134,7 +145,7 @@ impl FrozenSource for FrozenFile {
 
     fn thaw(self: Box<Self>) -> Result<(), SourceError> {
         // Whoever put another file in this one's place has changed the volume as well.
-        let now_there = File::open(&self.path).map_err(SourceError::Missing)?;
+        let now_there = opened(&self.path)?;
         if Stamp::of(&self.file)? == self.stamp && Stamp::of(&now_there)? == self.stamp {
             Ok(())
         } else {

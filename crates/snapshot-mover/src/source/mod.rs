@@ -2,12 +2,16 @@
 
 mod block_device;
 mod file;
+mod open;
 
 use std::{io, ops::Range, path::Path};
 
 use snapshot_domain::{InvalidSize, VolumeSize};
 use snapshot_vault::AlignedBuffer;
 use thiserror::Error;
+
+use self::open::Kind;
+pub(crate) use self::open::{Opened, open};
 
 /// Something that can be copied.
 pub(crate) trait VolumeSource: Send + Sync {
@@ -110,16 +114,10 @@ impl SourceError {
 ///
 /// [`SourceError::Missing`], [`SourceError::WrongKind`].
 pub(crate) fn at(path: &Path) -> Result<Box<dyn VolumeSource>, SourceError> {
-    use std::os::unix::fs::FileTypeExt;
-
-    let kind = path.metadata().map_err(SourceError::Missing)?.file_type();
-    if kind.is_file() {
-        Ok(Box::new(file::FileSource::new(path)))
-    } else if kind.is_block_device() {
-        Ok(Box::new(block_device::BlockDeviceSource::new(path)))
-    } else {
-        Err(SourceError::WrongKind)
-    }
+    Ok(match open(path)?.kind {
+        Kind::Image => Box::new(file::FileSource::new(path)),
+        Kind::Device => Box::new(block_device::BlockDeviceSource::new(path)),
+    })
 }
 
 /// The size of the image or device at a path, as the size of a volume that is to be registered.
@@ -128,16 +126,10 @@ pub(crate) fn at(path: &Path) -> Result<Box<dyn VolumeSource>, SourceError> {
 ///
 /// [`SourceError`] when it can't be opened for reading, or its size is none that a volume can have.
 pub fn measure(path: &Path) -> Result<VolumeSize, SourceError> {
-    use std::os::unix::fs::FileTypeExt;
-
-    let file = std::fs::File::open(path).map_err(SourceError::Missing)?;
-    let metadata = file.metadata().map_err(SourceError::Missing)?;
-    let bytes = if metadata.is_file() {
-        metadata.len()
-    } else if metadata.file_type().is_block_device() {
-        block_device::size_bytes(&file)?
-    } else {
-        return Err(SourceError::WrongKind);
+    let opened = open(path)?;
+    let bytes = match opened.kind {
+        Kind::Image => opened.metadata.len(),
+        Kind::Device => block_device::size_bytes(&opened.file)?,
     };
     Ok(VolumeSize::from_bytes(bytes)?)
 }
