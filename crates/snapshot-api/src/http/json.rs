@@ -39,6 +39,12 @@ fn parse(body: &[u8]) -> Result<Fields, ApiError> {
     Ok(fields)
 }
 
+/// One text for all ways to write an object. `None` for what is none, and for one that has a field more than once.
+pub(super) fn canonical(body: &[u8]) -> Option<String> {
+    let Object { fields, repeated } = serde_json::from_slice(body).ok()?;
+    repeated.is_empty().then(|| Value::Object(fields).to_string())
+}
+
 /// Reads a body to its end.
 ///
 /// # Errors

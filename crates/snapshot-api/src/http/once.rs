@@ -26,7 +26,6 @@ use actix_web::{
     web::{Bytes, Data, Payload},
 };
 use futures_util::lock::{Mutex as AsyncMutex, OwnedMutexGuard};
-use serde_json::Value;
 use snapshot_domain::{
     Error as DomainError, IdempotencyKey, KeyedRequest, Receipt, ReceiptId, use_case::ReceiptService,
 };
@@ -159,7 +158,7 @@ async fn keyed(api: &Data<Api>, request: &mut ServiceRequest) -> Result<Once, Ap
     let key = key.map_err(|problem| ApiError::BadRequest(format!("The header 'Idempotency-Key' {problem}")))?;
     let payload = request.extract::<Payload>().await.map_err(|_| ApiError::BodyBrokeOff)?;
     let body = json::whole(api, request.headers(), payload).await?;
-    let canonical = serde_json::from_slice::<Value>(&body).map(|value| value.to_string());
+    let canonical = json::canonical(&body);
     let canonical = canonical.as_ref().map_or(&body[..], String::as_bytes);
     let parts = [
         request.method().as_str().as_bytes(),

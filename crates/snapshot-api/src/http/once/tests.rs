@@ -96,12 +96,14 @@ fn a_repeated_request_is_answered_without_its_handler() {
 
 #[test]
 fn another_body_is_a_conflict() {
-    let ([first, second], calls) = twice(["1", "2"], false);
+    for bodies in [["1", "2"], ["{\"a\": 1}", "{\"a\": 2, \"a\": 1}"]] {
+        let ([first, second], calls) = twice(bodies, false);
 
-    assert_eq!(
-        (first.0, second.0, calls),
-        (StatusCode::CREATED, StatusCode::CONFLICT, 1)
-    );
+        assert_eq!(
+            (first.0, second.0, calls),
+            (StatusCode::CREATED, StatusCode::CONFLICT, 1)
+        );
+    }
 }
 
 #[test]
