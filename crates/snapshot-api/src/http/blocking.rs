@@ -1,12 +1,11 @@
 //! Where blocking work runs, so that it never holds up a thread that serves connections.
 
-use std::{future::Future, num::NonZero, sync::Arc};
+use std::future::Future;
 
 use actix_web::{
     rt,
     web::{self, Data},
 };
-use tokio::sync::Semaphore;
 
 use super::{Api, error::ApiError};
 
@@ -49,35 +48,6 @@ where
         drop(rt::spawn(async move { api.reads.end() }));
     }
     Ok(done.expect("`together` does what it is given before it returns")?)
-}
-
-/// The reads of many rows that may run at once. Clones share them.
-#[derive(Clone, Debug)]
-pub struct LongReads(Arc<Semaphore>);
-
-impl LongReads {
-    /// At most so many at once. Fewer than there are connections to the store: whatever else needs one would wait for lists.
-    pub fn at_most(count: NonZero<usize>) -> Self {
-        Self(Arc::new(Semaphore::new(count.get().min(Semaphore::MAX_PERMITS))))
-    }
-}
-
-/// Reads what may be many rows: on the pool, because on a thread that serves connections it would hold up everybody else,
-/// and in its turn. Who waits for it costs no thread.
-pub(super) async fn read_long<T, E, F>(api: &Data<Api>, read: F) -> Result<T, ApiError>
-where
-    F: FnOnce(&Api) -> Result<T, E> + Send + 'static,
-    T: Send + 'static,
-    E: Into<ApiError> + Send + 'static,
-{
-    let turn = Arc::clone(&api.long_reads.0).acquire_owned().await;
-    let api = api.clone();
-    on_pool(move || {
-        // Kept until the read has ended, also when nobody waits for it any more.
-        let _turn = turn.expect("nobody closes the semaphore");
-        read(&api)
-    })
-    .await
 }
 
 /// Does several reads on a thread of the pool, which see the rows as they are at one moment where reads are short.

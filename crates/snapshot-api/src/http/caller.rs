@@ -1,7 +1,7 @@
 //! Who calls: the token in `X-Auth-Token`.
 
 use actix_web::{HttpMessage, HttpRequest, web::Data};
-use snapshot_domain::{Caller, Result as DomainResult, Token};
+use snapshot_domain::{AccountId, Caller, Result as DomainResult, Token};
 
 use super::{Api, blocking::read_rows, error::ApiError};
 
@@ -20,6 +20,17 @@ pub(super) struct Shown {
 pub(super) fn shown(request: &HttpRequest) -> Result<Shown, ApiError> {
     let token = token(request)?.ok_or(ApiError::TokenRefused)?;
     Ok(Shown { token })
+}
+
+/// The account of a request that was let in.
+///
+/// # Errors
+///
+/// 401 when it was not.
+pub(super) fn account(request: &HttpRequest) -> Result<AccountId, ApiError> {
+    let extensions = request.extensions();
+    let caller = extensions.get::<Caller>().ok_or(ApiError::TokenRefused)?;
+    Ok(caller.account)
 }
 
 /// Looks again whether the token of a request that was let in is taken.

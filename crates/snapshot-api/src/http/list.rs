@@ -12,17 +12,18 @@ use actix_web::{
 };
 use futures_util::stream;
 use snapshot_domain::{
-    Caller, Permit, RequestId, Result as DomainResult, Right, Scope, ports::Slice, use_case::Tracked,
+    AccountId, Caller, Permit, RequestId, Result as DomainResult, Right, Scope, ports::Slice, use_case::Tracked,
 };
 
 use super::{
     Api,
-    blocking::{read_at_one_moment, read_long},
+    blocking::read_at_one_moment,
     body::USUAL_BYTES,
     caller,
     error::ApiError,
     field::{self, Fields},
     generation::Generation,
+    long_reads::read_long,
     request_id,
 };
 
@@ -80,7 +81,10 @@ pub(super) async fn answer<T: Listed>(api: &Data<Api>, request: &HttpRequest) ->
     });
     let begun = match asked.await? {
         Ok(begun) => begun,
-        Err(asked) => read_long(api, move |api| read_at_one_moment(api, || asked.begin(api))).await?,
+        Err(asked) => {
+            let begin = move |api: &Api| read_at_one_moment(api, || asked.begin(api));
+            read_long(api, caller::account(request)?, begin).await?
+        }
     };
     match begun {
         Begun::Page { total, links, json } => Ok(HttpResponse::Ok()
@@ -97,6 +101,7 @@ pub(super) async fn answer<T: Listed>(api: &Data<Api>, request: &HttpRequest) ->
                 api: api.clone(),
                 request: request_id::of(request),
                 shown: caller::shown(request)?,
+                account: caller::account(request)?,
                 begun,
             };
             Ok(match whole.begun.step {
@@ -262,6 +267,7 @@ struct Whole<T: Listed> {
     api: Data<Api>,
     request: RequestId,
     shown: caller::Shown,
+    account: AccountId,
     begun: BegunWhole<T>,
 }
 
@@ -303,9 +309,11 @@ impl<T: Listed> Whole<T> {
             return None;
         };
         let (query, token) = (self.begun.query.clone(), self.shown.token.clone());
-        let read = read_long(&self.api, move |api| match api.access.authenticate(&token)? {
-            Some(_) => Ok(T::slice(api, &query, Slice::after(after, BATCH_ITEMS))?),
-            None => Err(ApiError::TokenRefused),
+        let read = read_long(&self.api, self.account, move |api| {
+            match api.access.authenticate(&token)? {
+                Some(_) => Ok(T::slice(api, &query, Slice::after(after, BATCH_ITEMS))?),
+                None => Err(ApiError::TokenRefused),
+            }
         });
         let piece = match read.await {
             Ok(batch) => {

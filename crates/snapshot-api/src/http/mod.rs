@@ -18,6 +18,7 @@ mod idle;
 mod in_memory;
 mod json;
 mod list;
+mod long_reads;
 mod once;
 mod openapi;
 mod precondition;
@@ -51,9 +52,9 @@ use snapshot_domain::{
 };
 
 pub use self::{
-    blocking::LongReads,
     changes::Changes,
     idle::end_when_unused,
+    long_reads::LongReads,
     once::{Turns, forget_old_answers},
     rate::{Rate, Rates},
     routes::docs::openapi_json,

@@ -11,6 +11,16 @@ use snapshot_domain::AccountId;
 /// This part of all places, and at least one, is kept for accounts that have fewer than so many.
 const PART: usize = 4;
 
+/// How many places of so many an account has at most, for as long as others may want some.
+pub(super) fn most_of_one(most: usize) -> usize {
+    (most - kept(most)).max(1)
+}
+
+/// How many of so many are kept for accounts that have few.
+fn kept(most: usize) -> usize {
+    (most / PART).max(1)
+}
+
 /// Places that are taken by accounts. Clones share them.
 #[derive(Clone, Debug)]
 pub(super) struct Shares(Arc<Shared>);
@@ -40,7 +50,7 @@ impl Shares {
     pub(super) fn take(&self, account: AccountId) -> Option<Share> {
         let mut taken = self.lock();
         let own = taken.by_account.get(&account).copied().unwrap_or(0);
-        let kept = (self.0.most / PART).max(1);
+        let kept = kept(self.0.most);
         let left = self.0.most.saturating_sub(taken.places);
         if left == 0 || own >= kept && left <= kept {
             return None;
