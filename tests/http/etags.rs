@@ -156,6 +156,18 @@ fn a_stale_change_is_refused_and_changes_nothing() {
             }
             with(&client, method, path, &[("If-None-Match", "*")], &body).expect(412);
         }
+        if path.starts_with("/snapshots") {
+            let offer = format!("{path}/transfer");
+            with(&client, "POST", &offer, &[("If-Match", &stale)], &json!({})).expect(412);
+            with(
+                &client,
+                "POST",
+                &offer,
+                &[("If-Match", &tag(&client, path))],
+                &json!({}),
+            )
+            .expect(201);
+        }
         assert_eq!(client.get(path).expect(200).text(), before);
 
         let current = tag(&client, path);

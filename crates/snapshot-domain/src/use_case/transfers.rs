@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use super::{ReceiptOf, until_not_stale};
 use crate::{
-    Caller, Error, OrganizationId, Resource, Result, Right, Snapshot, SnapshotChanges, SnapshotId, Transfer,
-    TransferId, TransferSecret,
+    Caller, Error, OrganizationId, Resource, Result, RevisionCondition, Right, Snapshot, SnapshotChanges, SnapshotId,
+    Transfer, TransferId, TransferSecret,
     ports::{Clock, IdSource, SnapshotRepository, TransferRepository},
 };
 
@@ -61,22 +61,26 @@ impl TransferService {
     /// [`NotFound`](Error::NotFound) when there is none, or when it is somebody else's; [`Conflict`](Error::Conflict) unless
     /// it is `available`.
     pub fn offer(&self, caller: &Caller, command: OfferSnapshot) -> Result<NewTransfer> {
-        self.offer_once(caller, command, None)
+        self.offer_if(caller, command, &RevisionCondition::Any, None)
     }
 
-    /// As [`offer`](Self::offer), and keeps the request's receipt in the same transaction.
+    /// As [`offer`](Self::offer), as long as the condition holds for the snapshot's revision; keeps the request's receipt in the
+    /// same transaction.
     ///
     /// # Errors
     ///
-    /// Also [`AnsweredBefore`](Error::AnsweredBefore) when there is such a receipt already.
-    pub fn offer_once(
+    /// Also [`ConditionFailed`](Error::ConditionFailed), and [`AnsweredBefore`](Error::AnsweredBefore) when there is such a
+    /// receipt already.
+    pub fn offer_if(
         &self,
         caller: &Caller,
         command: OfferSnapshot,
+        condition: &RevisionCondition,
         receipt: Option<ReceiptOf<'_, NewTransfer>>,
     ) -> Result<NewTransfer> {
         let permit = caller.may(Right::Change)?;
         let snapshot = self.snapshots.find(&permit.scope(), command.snapshot)?;
+        condition.check(Resource::Snapshot, snapshot.id().as_uuid(), snapshot.revision())?;
         snapshot.readable()?;
         let secret = TransferSecret::from_random(self.ids.secret());
         let now = self.clock.now();

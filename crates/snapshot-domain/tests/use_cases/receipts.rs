@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use snapshot_domain::{
-    Error, IdempotencyKey, KeyedRequest, Snapshot, VolumeId,
+    Error, IdempotencyKey, KeyedRequest, RevisionCondition, Snapshot, VolumeId,
     testing::{MockReceiptRepository, SequentialIds, a_caller_of, a_request},
     use_case::{Begun, NewTransfer, OfferSnapshot, ReceiptService},
 };
@@ -155,7 +155,7 @@ fn a_snapshot_is_offered_and_accepted_once_under_one_key_each() {
             receiver: None,
             lasts_ms: 1000,
         };
-        transfers.offer_once(&story.owner, command, Some(&receipt))
+        transfers.offer_if(&story.owner, command, &RevisionCondition::Any, Some(&receipt))
     };
 
     let made = offer().unwrap();

@@ -25,7 +25,7 @@ use crate::http::{
     generation::Generation,
     json, once,
     openapi::{parameters, requests},
-    shown,
+    precondition, shown,
 };
 
 /// How long an offer lasts that does not say so: a week.
@@ -81,7 +81,7 @@ impl OneTransfer {
 /// Offers a snapshot to an organization of another account.
 #[utoipa::path(
     post, path = "/snapshots/{id}/transfer", operation_id = "offer_snapshot", tag = "transfers",
-    params(parameters::ById, parameters::Once),
+    params(parameters::ById, parameters::Conditions, parameters::Once),
     request_body = requests::NewTransfer,
     responses((status = 201, description = "The offer, with its secret", body = OneTransfer,
         headers(("Location" = String, description = "Its path")))),
@@ -91,15 +91,16 @@ pub(super) async fn offer(api: Data<Api>, request: HttpRequest, payload: Payload
     let id = snapshot_id(&request)?;
     let generation = Generation::of(&api, &request);
     let command = offered(json::object(&api, &request, payload).await?, &generation, id)?;
+    let condition = precondition::of_change(request.headers(), id.as_uuid())?;
     let deed = deed_on(&request, AuditAction::SnapshotOffer, id.as_uuid());
     let once = once::of(&request);
     let made = on_pool(move || {
         let answer = |made: &_| offer_answer(made, &generation);
         let offer = || match once {
-            None => api.offers.offer(&caller, command),
+            None => api.offers.offer_if(&caller, command, &condition, None),
             Some(once) => {
                 let receipt = |made: &_| once.receipt(&answer(made));
-                api.offers.offer_once(&caller, command, Some(&receipt))
+                api.offers.offer_if(&caller, command, &condition, Some(&receipt))
             }
         };
         Ok::<_, Error>(answer(&api.audit.act(&caller, deed, offer)?))
