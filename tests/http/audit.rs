@@ -173,6 +173,71 @@ fn only_admins_see_it_and_only_their_own_organizations() {
 }
 
 #[test]
+fn of_a_token_for_two_organizations_each_is_told_what_is_its_own() {
+    let service = Service::start();
+    let (second, _) = service.other_tenant();
+    let arguments = [
+        "token",
+        "create",
+        "--name",
+        "both",
+        "--role",
+        "admin",
+        "--organization",
+        ORGANIZATION,
+        "--organization",
+        &second,
+    ];
+    let made = service.json_of_command(&arguments)["token"].clone();
+    assert_eq!(made["organizations"], json!([ORGANIZATION, second]));
+    let client = service.client_with(made["secret"].as_str().unwrap());
+    let body = json!({"name": "v", "organization": second, "size": 512});
+    let volume = id_of(&client.post("/volumes", &body).expect(201).json()["volume"]);
+    let body = json!({"name": "s", "organization": second, "volume_id": volume});
+    let snapshot = id_of(&client.post("/snapshots", &body).expect(200).json()["snapshot"]);
+    client.wait_for_state("snapshot", &snapshot, "available");
+    let path = format!("/snapshots/{snapshot}");
+
+    client.get(&format!("{path}/data")).expect(200);
+    client.get(&format!("/volumes/{volume}/data")).expect(200);
+    client.put(&path, &json!({})).expect(200);
+    let stale = [("If-Match", "\"stale\"")];
+    client.call("DELETE", &path, &stale, b"").expect(412);
+    client
+        .call("PUT", &format!("/volumes/{volume}/data"), &stale, b"x")
+        .expect(412);
+    let offer = client.post(&format!("{path}/transfer"), &json!({})).expect(201).json();
+    let offer = id_of(&offer["transfer"]);
+    client.delete(&format!("/transfers/{offer}")).expect(204);
+    let twice = json!({"name": "s", "organization": second, "base_snapshot": volume});
+    client.post("/volumes", &twice).expect(404);
+    client.put(&path, &json!({"organization": ORGANIZATION})).expect(200);
+
+    let moved = "snapshot.change done";
+    assert_eq!(
+        told(&client, &format!("?organization={second}&since=2026-01-01T00:00:00Z"))[2..],
+        [
+            "token.create done",
+            "volume.create done",
+            "snapshot.create done",
+            "snapshot.read done",
+            "volume.read done",
+            moved,
+            "snapshot.delete condition_failed",
+            "volume.write condition_failed",
+            "snapshot.offer done",
+            "transfer.withdraw done",
+            "volume.restore not_found",
+            moved,
+        ]
+    );
+    assert_eq!(
+        told(&client, &format!("?organization={ORGANIZATION}")),
+        ["token.create done", moved]
+    );
+}
+
+#[test]
 fn it_is_a_list_like_all_others() {
     let service = Service::start();
     let client = service.client();

@@ -7,7 +7,7 @@ use crate::{AccountId, AuditId, Error, OrganizationId, RequestId, Timestamp, Tok
 /// One act, or the attempt at one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AuditEntry {
-    /// Its id.
+    /// Its id. What several organizations are told of is an entry for each of them, with the same id.
     pub id: AuditId,
     /// When it was begun.
     pub at: Timestamp,
@@ -15,8 +15,8 @@ pub struct AuditEntry {
     pub actor: Actor,
     /// The request that it was part of.
     pub request: RequestId,
-    /// Whose admins see it: the owner of what was changed; for an attempt that was refused, and for what changes nothing,
-    /// the first organization of whoever made it.
+    /// Whose admins see it: the owner of what was changed, read or tried, or who was to be its owner; the first organization
+    /// of whoever tried, when that is none of theirs.
     pub organization: OrganizationId,
     /// What was done.
     pub action: AuditAction,
@@ -78,7 +78,7 @@ words!(
     AuditAction {
         /// A snapshot was asked for.
         SnapshotCreate = "snapshot.create",
-        /// A snapshot was renamed, retagged, or given to another organization of the same account.
+        /// A snapshot was renamed, retagged, or given to another organization of the same account: told to both then.
         SnapshotChange = "snapshot.change",
         /// A snapshot was deleted, or its copy called off.
         SnapshotDelete = "snapshot.delete",
@@ -108,9 +108,9 @@ words!(
         OrganizationCreate = "organization.create",
         /// It was set how much an organization may have.
         QuotaChange = "organization.quota",
-        /// A token was made.
+        /// A token was made: told to all organizations that its account acts for.
         TokenCreate = "token.create",
-        /// A token was revoked.
+        /// A token was revoked: told to the same.
         TokenRevoke = "token.revoke",
     }
 );

@@ -57,33 +57,34 @@ impl TokenRepository for Store {
             role: token.role.as_str().to_owned(),
             expires_at: token.expires_at.map(Timestamp::as_micros),
         };
-        let Some(first) = token.organizations.first().copied() else {
+        if token.organizations.is_empty() {
             return Err(Error::corrupt(
                 WHAT,
                 Nonsense::Combination("no organization".to_owned()),
             ));
-        };
+        }
+        let organizations: Vec<_> = token.organizations.iter().map(|it| id_column(it.as_uuid())).collect();
         // Everybody takes the locks in the same order, so that nobody waits for somebody who waits.
-        let mut organizations = token.organizations.clone();
-        organizations.sort_unstable();
-        let subject = Subject::new(token.id.as_uuid(), first);
-        self.write_about(&subject, move |connection| {
+        let mut in_order = token.organizations.clone();
+        in_order.sort_unstable();
+        self.write_found(move |connection| {
             diesel::insert_into(tokens::table)
                 .values(&row)
                 .execute(connection)
                 .map_err(|error| refused(error, Resource::Token, &row.id, &row.id))?;
-            for &organization in &organizations {
+            for &organization in &in_order {
                 organizations::hold(connection, organization)?;
-                let organization = id_column(organization.as_uuid());
+            }
+            for organization in &organizations {
                 let there: i64 = account_organizations::table
-                    .find((&row.account_id, &organization))
+                    .find((&row.account_id, organization))
                     .count()
                     .get_result(connection)?;
                 if there == 0 {
-                    admit(connection, &row.account_id, &organization)?;
+                    admit(connection, &row.account_id, organization)?;
                 }
             }
-            Ok(())
+            Ok(((), subject(connection, &row.id, &row.account_id)?))
         })
     }
 
@@ -117,24 +118,20 @@ impl TokenRepository for Store {
 
     fn revoke(&self, id: TokenId, now: Timestamp) -> Result<()> {
         let key = id_column(id.as_uuid());
-        self.write_as_told(move |connection| {
-            let valid = tokens::table.find(&key).filter(tokens::revoked_at.is_null());
-            let revoked = diesel::update(valid)
+        self.write_found(move |connection| {
+            let account: Option<Vec<u8>> = tokens::table
+                .find(&key)
+                .select(tokens::account_id)
+                .first(connection)
+                .optional()?;
+            let account = account.ok_or(Error::NotFound {
+                resource: Resource::Token,
+                id: id.as_uuid(),
+            })?;
+            diesel::update(tokens::table.find(&key).filter(tokens::revoked_at.is_null()))
                 .set(tokens::revoked_at.eq(now.as_micros()))
                 .execute(connection)?;
-            if revoked == 1 {
-                return Ok(());
-            }
-            let there: i64 = tokens::table.find(&key).count().get_result(connection)?;
-            if there == 1 {
-                Ok(())
-            } else {
-                Err(Error::NotFound {
-                    resource: Resource::Token,
-                    id: id.as_uuid(),
-                }
-                .into())
-            }
+            Ok(((), subject(connection, &key, &account)?))
         })
     }
 
@@ -185,6 +182,16 @@ impl Store {
         self.remember_caller(hash, &known);
         Ok(Some(known))
     }
+}
+
+/// A token, which concerns all organizations that its account acts for.
+fn subject(connection: &mut AnyConnection, token: &[u8], account: &[u8]) -> Outcome<Subject> {
+    let organizations = account_organizations::table
+        .filter(account_organizations::account_id.eq(account))
+        .order(account_organizations::position)
+        .select(account_organizations::organization_id)
+        .load(connection)?;
+    Ok(Subject::of_all(token.to_vec(), organizations))
 }
 
 /// Lets an account act for one more organization, after those that it acts for already.

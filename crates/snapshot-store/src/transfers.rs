@@ -107,12 +107,18 @@ impl TransferRepository for Store {
             .iter()
             .map(|organization| id_column(organization.as_uuid()))
             .collect();
-        self.write_as_told(move |connection| {
+        self.write_found(move |connection| {
             let theirs = transfers::table
                 .filter(transfers::id.eq(&key))
                 .filter(transfers::giver_id.eq_any(&givers));
+            let giver = theirs
+                .clone()
+                .select(transfers::giver_id)
+                .first(connection)
+                .optional()?;
+            let giver: Vec<u8> = giver.ok_or(not_found(id))?;
             if diesel::delete(theirs).execute(connection)? == 1 {
-                Ok(())
+                Ok(((), Subject::of_all(key.clone(), vec![giver])))
             } else {
                 Err(not_found(id).into())
             }

@@ -48,7 +48,7 @@ pub(super) async fn receive(
         let api = api.clone();
         on_pool(move || {
             let begin = || Incoming::begin(&api, &caller, id, &condition, announced_bytes);
-            api.audit.act(&caller, deed, begin)
+            api.audit.act(&caller, deed.of(api.volumes.owner(&caller, id)?), begin)
         })
     };
     let mut incoming = begin.await?;

@@ -1,6 +1,6 @@
 //! Where it is kept who did what.
 
-use crate::{AuditAction, AuditEntry, AuditId, Result, Scope, Timestamp, TokenId, ports::Slice};
+use crate::{AuditAction, AuditEntry, AuditId, OrganizationId, Result, Scope, Timestamp, TokenId, ports::Slice};
 
 /// Something that is done while it is noted.
 pub type Act<'a> = &'a mut dyn FnMut() -> Result<()>;
@@ -10,7 +10,7 @@ pub type Act<'a> = &'a mut dyn FnMut() -> Result<()>;
 pub trait AuditLog: Send + Sync {
     /// Does something on this thread, and keeps `entry` in the same transaction as the first change that it makes in the
     /// same store: either both are stored, or none. The entry takes on what was changed, and whose it is; where a change
-    /// concerns two organizations, each gets it. A change that is handed over, to be made by somebody else, counts as made.
+    /// concerns several organizations, each gets it, under the same id. A change that is handed over, to be made by somebody else, counts as made.
     ///
     /// What ends well and changes nothing is noted by itself, before this returns. What fails before it changed anything
     /// is not noted.
@@ -28,7 +28,7 @@ pub trait AuditLog: Send + Sync {
     /// Only those of the storage itself.
     fn record(&self, entry: &AuditEntry) -> Result<()>;
 
-    /// A part of the entries that match, oldest first, ties by id.
+    /// A part of the entries that match, oldest first, ties by id, then by organization.
     ///
     /// # Errors
     ///
@@ -82,13 +82,15 @@ impl AuditQuery {
     }
 }
 
-/// A place in the order of entries: oldest first, ties by id.
+/// A place in the order of entries: oldest first, ties by id, and by organization where several are told of one act.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct AuditCursor {
     /// When the act was begun.
     pub at: Timestamp,
     /// The entry's id.
     pub id: AuditId,
+    /// Whose admins see it.
+    pub organization: OrganizationId,
 }
 
 impl AuditCursor {
@@ -97,6 +99,7 @@ impl AuditCursor {
         Self {
             at: entry.at,
             id: entry.id,
+            organization: entry.organization,
         }
     }
 }

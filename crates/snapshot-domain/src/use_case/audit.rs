@@ -27,8 +27,18 @@ pub struct Deed {
     pub action: AuditAction,
     /// To what; `None` for what is only being made.
     pub resource: Option<Uuid>,
+    /// Whose that is, or is to be; `None` when that is not known. Only one of the caller's organizations is told.
+    pub owner: Option<OrganizationId>,
     /// By which request.
     pub request: RequestId,
+}
+
+impl Deed {
+    /// The same, done to what is this organization's.
+    #[must_use]
+    pub const fn of(self, owner: Option<OrganizationId>) -> Self {
+        Self { owner, ..self }
+    }
 }
 
 /// Something that was handed over to be done, to be noted when it is refused.
@@ -51,10 +61,10 @@ impl AuditService {
     /// Those of the act. An act whose entry can't be kept fails with [`Unavailable`](Error::Unavailable), and changes
     /// nothing.
     pub fn act<T>(&self, caller: &Caller, deed: Deed, act: impl FnOnce() -> Result<T>) -> Result<T> {
-        let Some(first) = caller.organizations.first() else {
+        let Some(organization) = told_of(caller, deed) else {
             return act();
         };
-        self.noted(token_of(caller), *first, deed, act)
+        self.noted(token_of(caller), organization, deed, act)
     }
 
     /// Lets a caller hand something over that is to be done, and notes it together with what that changes. How it ended has
@@ -64,10 +74,10 @@ impl AuditService {
     ///
     /// Those of the act.
     pub fn begin(&self, caller: &Caller, deed: Deed, act: impl FnOnce() -> Result<()>) -> (BegunDeed, Result<()>) {
-        let Some(organization) = caller.organizations.first() else {
+        let Some(organization) = told_of(caller, deed) else {
             return (BegunDeed(None), act());
         };
-        let entry = self.entry(token_of(caller), *organization, deed);
+        let entry = self.entry(token_of(caller), organization, deed);
         let begun = self.during(&entry, act);
         (BegunDeed(Some(entry)), begun)
     }
@@ -99,6 +109,7 @@ impl AuditService {
         let deed = Deed {
             action,
             resource,
+            owner: Some(organization),
             request: RequestId::new(self.ids.id()),
         };
         self.noted(Actor::Host, organization, deed, act)
@@ -164,7 +175,7 @@ impl AuditService {
         }
     }
 
-    /// A part of the entries that match, oldest first, ties by id.
+    /// A part of the entries that match, oldest first, ties by id, then by organization.
     ///
     /// # Errors
     ///
@@ -191,6 +202,12 @@ impl AuditService {
     pub fn forget_before(&self, moment: Timestamp) -> Result<bool> {
         Ok(self.log.forget_before(moment, Self::STEP)? >= u64::from(Self::STEP))
     }
+}
+
+/// Whose admins see an act of which nothing is stored that says whose it is. Somebody else is never told what a caller tried.
+fn told_of(caller: &Caller, deed: Deed) -> Option<OrganizationId> {
+    let own = deed.owner.filter(|owner| caller.organizations.contains(owner));
+    own.or_else(|| caller.organizations.first().copied())
 }
 
 fn token_of(caller: &Caller) -> Actor {

@@ -30,7 +30,7 @@ pub use transfers::{NewTransfer, OfferSnapshot, TransferService};
 pub use volumes::{CreateVolume, RegisterVolume, RestoreVolume, VolumeService};
 pub use writes::VolumeWrite;
 
-use crate::{Error, Progress, Result, Task};
+use crate::{Caller, Error, OrganizationId, Progress, Result, Scope, Task};
 
 /// Something that may be worked on in the background, and how far that is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,6 +50,18 @@ pub struct Begun<T> {
     pub item: T,
     /// The task.
     pub task: Task,
+}
+
+/// The owner of what is found within the organizations of a caller. Who acts for one organization only has no other.
+fn owner_among(caller: &Caller, find: impl FnOnce(&Scope) -> Result<OrganizationId>) -> Result<Option<OrganizationId>> {
+    if let [only] = caller.organizations[..] {
+        return Ok(Some(only));
+    }
+    match find(&Scope::new(caller.organizations.clone())) {
+        Ok(owner) => Ok(Some(owner)),
+        Err(Error::NotFound { .. }) => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 /// How often a change is decided anew when somebody else changed the same thing in the meantime. Each round somebody

@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use super::{Begun, CheckService, ReceiptOf, Tracked, until_not_stale};
+use super::{Begun, CheckService, ReceiptOf, Tracked, owner_among, until_not_stale};
 use crate::{
     Caller, Error, Name, NewSnapshot, OrganizationId, Progress, RequestId, Resource, Result, RevisionCondition, Right,
     Scope, Snapshot, SnapshotChanges, SnapshotId, SnapshotState, Tags, Task, TaskId, Volume, VolumeId, Work,
@@ -227,6 +227,16 @@ impl SnapshotService {
             exclusive_bytes: exclusive_bytes.filter(|_| tells_of_its_owner_alone(&snapshot)),
             item: snapshot,
         })
+    }
+
+    /// Which of the caller's organizations a snapshot belongs to; `None` when to none of them. Asked for the audit trail,
+    /// which needs no right.
+    ///
+    /// # Errors
+    ///
+    /// Only those of the storage itself.
+    pub fn owner(&self, caller: &Caller, id: SnapshotId) -> Result<Option<OrganizationId>> {
+        owner_among(caller, |scope| Ok(self.snapshots.find(scope, id)?.organization()))
     }
 
     /// Renames, retags or transfers a snapshot, and returns it as it is afterwards.

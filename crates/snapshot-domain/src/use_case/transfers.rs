@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{ReceiptOf, until_not_stale};
+use super::{ReceiptOf, owner_among, until_not_stale};
 use crate::{
     Caller, Error, OrganizationId, Resource, Result, RevisionCondition, Right, Snapshot, SnapshotChanges, SnapshotId,
     Transfer, TransferId, TransferSecret,
@@ -170,6 +170,23 @@ impl TransferService {
             let receipt = receipt.map(|of| of(&snapshot));
             self.transfers.accept(&transfer, &snapshot, receipt.as_ref())?;
             Ok(snapshot)
+        })
+    }
+
+    /// Which of the caller's organizations made an offer; `None` when none of them. Asked for the audit trail, which needs
+    /// no right.
+    ///
+    /// # Errors
+    ///
+    /// Only those of the storage itself.
+    pub fn giver(&self, caller: &Caller, id: TransferId) -> Result<Option<OrganizationId>> {
+        owner_among(caller, |scope| {
+            let giver = self.open(id)?.giver;
+            if scope.covers(giver) {
+                Ok(giver)
+            } else {
+                Err(not_found(id))
+            }
         })
     }
 

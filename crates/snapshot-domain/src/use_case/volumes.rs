@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, path::PathBuf, sync::Arc};
 
-use super::{Begun, ReceiptOf, Tracked, owed_ends::OwedEnds, until_not_stale};
+use super::{Begun, ReceiptOf, Tracked, owed_ends::OwedEnds, owner_among, until_not_stale};
 use crate::{
     Caller, Error, Name, NewVolume, OrganizationId, RequestId, Resource, RestoreMode, RestoreSource, Result,
     RevisionCondition, Right, SnapshotId, Tags, Task, TaskId, Timestamp, Volume, VolumeChanges, VolumeEvent, VolumeId,
@@ -269,6 +269,16 @@ impl VolumeService {
     pub fn get(&self, caller: &Caller, id: VolumeId) -> Result<Tracked<Volume>> {
         let item = self.volumes.find(&caller.may(Right::Read)?.scope(), id)?;
         self.track(item)
+    }
+
+    /// Which of the caller's organizations a volume belongs to; `None` when to none of them. Asked for the audit trail,
+    /// which needs no right.
+    ///
+    /// # Errors
+    ///
+    /// Only those of the storage itself.
+    pub fn owner(&self, caller: &Caller, id: VolumeId) -> Result<Option<OrganizationId>> {
+        owner_among(caller, |scope| Ok(self.volumes.find(scope, id)?.organization()))
     }
 
     /// Renames or retags a volume, and returns it as it is afterwards.

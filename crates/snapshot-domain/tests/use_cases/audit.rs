@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use snapshot_domain::{
-    Actor, AuditAction, AuditOutcome, Error, Resource, Result,
+    Actor, AuditAction, AuditOutcome, Caller, Error, Resource, Result, Scope,
     ports::{AuditLog, AuditQuery, Slice},
-    testing::{ManualClock, MockAuditLog, SequentialIds, a_request},
+    testing::{ManualClock, MockAuditLog, SequentialIds, a_request, an_organization_id},
     use_case::{AuditService, Deed},
 };
 
@@ -15,6 +15,7 @@ fn deed(action: AuditAction) -> Deed {
     Deed {
         action,
         resource: None,
+        owner: None,
         request: a_request(),
     }
 }
@@ -34,7 +35,7 @@ fn an_act_is_noted_with_who_what_and_which_request() {
     let create = || services.volumes.create(&story.owner, new_volume(&story.owner));
     let volume = services.audit.act(&story.owner, deed, create).unwrap();
 
-    let query = AuditQuery::all(snapshot_domain::Scope::new(story.owner.organizations.clone()));
+    let query = AuditQuery::all(Scope::new(story.owner.organizations.clone()));
     let noted = services.audit.list(&query, Slice::first(10)).unwrap();
     assert_eq!(services.audit.count(&query).unwrap(), 1);
     assert_eq!(
@@ -67,7 +68,7 @@ fn what_was_refused_is_noted_and_what_was_answered_before_is_not() {
 
     assert!(matches!(refused, Err(Error::Stale { .. })));
     assert!(matches!(before, Err(Error::AnsweredBefore)));
-    let query = AuditQuery::all(snapshot_domain::Scope::new(story.owner.organizations.clone()));
+    let query = AuditQuery::all(Scope::new(story.owner.organizations.clone()));
     let noted = AuditLog::list(&story.services.store, &query, Slice::first(10)).unwrap();
     assert_eq!(noted.len(), 1);
     assert_eq!(noted[0].outcome, AuditOutcome::Conflict);
@@ -78,7 +79,7 @@ fn what_was_handed_over_is_noted_once_and_what_was_refused_then_too() {
     let story = Story::new();
     let audit = &story.services.audit;
     let volume = story.volume();
-    let query = AuditQuery::all(snapshot_domain::Scope::new(story.owner.organizations.clone()));
+    let query = AuditQuery::all(Scope::new(story.owner.organizations.clone()));
     let outcomes = || {
         let noted = audit.list(&query, Slice::first(10)).unwrap();
         noted.iter().map(|entry| entry.outcome).collect::<Vec<_>>()
@@ -95,6 +96,34 @@ fn what_was_handed_over_is_noted_once_and_what_was_refused_then_too() {
     let (refused, begun) = audit.begin(&story.owner, deed(AuditAction::SnapshotCreate), || Err(refusal()));
     assert!(audit.end(&refused, begun).is_err());
     assert_eq!(outcomes(), [AuditOutcome::Done, AuditOutcome::Conflict]);
+}
+
+#[test]
+fn what_changes_nothing_is_told_to_the_owner_among_the_callers_organizations_and_to_nobody_else() {
+    let story = Story::new();
+    let (first, second) = (an_organization_id(), an_organization_id());
+    let caller = Caller {
+        organizations: vec![first, second],
+        ..story.owner.clone()
+    };
+    let audit = &story.services.audit;
+    let told = |organization| {
+        let query = AuditQuery::all(Scope::new(vec![organization]));
+        audit.list(&query, Slice::first(10)).unwrap().len()
+    };
+
+    let reading = deed(AuditAction::VolumeRead);
+    audit.act(&caller, reading.of(Some(second)), || Ok(())).unwrap();
+    assert_eq!((told(first), told(second)), (0, 1));
+
+    let refused = audit.act(&caller, reading.of(Some(second)), || Err::<(), _>(refusal()));
+    assert!(refused.is_err());
+    assert_eq!((told(first), told(second)), (0, 2));
+
+    let theirs = an_organization_id();
+    audit.act(&caller, reading.of(Some(theirs)), || Ok(())).unwrap();
+    audit.act(&caller, reading, || Ok(())).unwrap();
+    assert_eq!((told(first), told(second), told(theirs)), (2, 2, 0));
 }
 
 fn over(log: MockAuditLog) -> AuditService {

@@ -2,18 +2,20 @@
 
 use std::cell::RefCell;
 
-use snapshot_domain::{Result, ports::Tell};
+use snapshot_domain::{OrganizationId, Result, ports::Tell};
+use uuid::Uuid;
 
 use super::{AuditRow, insert};
 use crate::{Store, columns::id_column, connection::AnyConnection, failure::Outcome};
 
-/// What is written, and whose it is.
+/// What is written, and who is to find an entry of it.
 #[derive(Clone, Debug)]
 pub(crate) struct Subject {
-    pub(crate) id: Vec<u8>,
-    pub(crate) organization: Vec<u8>,
-    /// Who else is to find an entry, which tells them that it was done, and not by whom.
-    pub(crate) also: Option<Vec<u8>>,
+    pub(super) id: Vec<u8>,
+    /// Each of them is told all.
+    pub(super) owners: Vec<Vec<u8>>,
+    /// Who is told that it was done, and not by whom.
+    pub(super) also: Option<Vec<u8>>,
 }
 
 /// An act that nothing was stored of yet, and the store that it is noted in.
@@ -51,9 +53,7 @@ impl Store {
         subject: &Subject,
         queries: impl Fn(&mut AnyConnection) -> Outcome<T> + Send + 'static,
     ) -> Result<T> {
-        let row = self.doing();
-        let rows = row.map_or_else(Vec::new, |row| row.about(subject));
-        self.write_noted(rows, queries)
+        self.write_found(about(subject, queries))
     }
 
     /// As [`write_about`](Self::write_about), for callers who are told later how it ended.
@@ -63,22 +63,19 @@ impl Store {
         queries: impl Fn(&mut AnyConnection) -> Outcome<()> + Send + 'static,
         tell: Tell<()>,
     ) -> Result<()> {
-        let row = self.doing();
-        let is_noted = row.is_some();
-        let rows = row.map_or_else(Vec::new, |row| row.about(subject));
-        self.write_and_tell(noting(rows, queries), tell)?;
-        if is_noted {
-            DOING.set(None);
-        }
+        self.write_and_tell(noting(self.doing(), about(subject, queries)), tell)?;
+        self.is_noted();
         Ok(())
     }
 
-    /// As [`write_about`](Self::write_about), where what is done says itself what it is about.
-    pub(crate) fn write_as_told<T: Send + 'static>(
+    /// As [`write_about`](Self::write_about), where only the queries find out what is changed, and whose it is.
+    pub(crate) fn write_found<T: Send + 'static>(
         &self,
-        queries: impl Fn(&mut AnyConnection) -> Outcome<T> + Send + 'static,
+        queries: impl Fn(&mut AnyConnection) -> Outcome<(T, Subject)> + Send + 'static,
     ) -> Result<T> {
-        self.write_noted(self.doing().into_iter().collect(), queries)
+        let written = self.write(noting(self.doing(), queries))?;
+        self.is_noted();
+        Ok(written)
     }
 
     /// What this thread is doing and nothing was stored of yet.
@@ -92,45 +89,47 @@ impl Store {
         })
     }
 
-    fn write_noted<T: Send + 'static>(
-        &self,
-        rows: Vec<AuditRow>,
-        queries: impl Fn(&mut AnyConnection) -> Outcome<T> + Send + 'static,
-    ) -> Result<T> {
-        if rows.is_empty() {
-            return self.write(queries);
-        }
-        let written = self.write(noting(rows, queries))?;
-        DOING.set(None);
-        Ok(written)
+    /// What this thread does next is another thing.
+    fn is_noted(&self) {
+        let place = self.place();
+        DOING.with_borrow_mut(|doing| doing.take_if(|doing| doing.place == place));
     }
+}
+
+fn about<T>(
+    subject: &Subject,
+    queries: impl Fn(&mut AnyConnection) -> Outcome<T> + Send + 'static,
+) -> impl Fn(&mut AnyConnection) -> Outcome<(T, Subject)> + Send + 'static {
+    let subject = subject.clone();
+    move |connection| Ok((queries(connection)?, subject.clone()))
 }
 
 /// The queries, and the entries that tell of them.
 fn noting<T>(
-    rows: Vec<AuditRow>,
-    queries: impl Fn(&mut AnyConnection) -> Outcome<T> + Send + 'static,
+    row: Option<AuditRow>,
+    queries: impl Fn(&mut AnyConnection) -> Outcome<(T, Subject)> + Send + 'static,
 ) -> impl Fn(&mut AnyConnection) -> Outcome<T> + Send + 'static {
     move |connection| {
-        let result = queries(connection)?;
-        for row in &rows {
-            insert(connection, row)?;
+        let (result, subject) = queries(connection)?;
+        for row in row.iter().flat_map(|row| row.about(&subject)) {
+            insert(connection, &row)?;
         }
         Ok(result)
     }
 }
 
 impl Subject {
-    pub(crate) fn new(id: uuid::Uuid, organization: snapshot_domain::OrganizationId) -> Self {
-        Self {
-            id: id_column(id),
-            organization: id_column(organization.as_uuid()),
-            also: None,
-        }
+    pub(crate) fn new(id: Uuid, owner: OrganizationId) -> Self {
+        Self::of_all(id_column(id), vec![id_column(owner.as_uuid())])
     }
 
-    /// What concerns this organization too.
-    pub(crate) fn known_to(self, organization: snapshot_domain::OrganizationId) -> Self {
+    /// What belongs to all of these organizations, or did until now.
+    pub(crate) const fn of_all(id: Vec<u8>, owners: Vec<Vec<u8>>) -> Self {
+        Self { id, owners, also: None }
+    }
+
+    /// What concerns this organization too, which does not learn who did it.
+    pub(crate) fn known_to(self, organization: OrganizationId) -> Self {
         Self {
             also: Some(id_column(organization.as_uuid())),
             ..self

@@ -19,9 +19,10 @@ pub(super) fn page(
     query: &AuditQuery,
     slice: Slice<AuditCursor>,
 ) -> Outcome<Vec<AuditRow>> {
-    let after = slice
-        .after
-        .map(|cursor| (cursor.at.as_micros(), id_column(cursor.id.as_uuid())));
+    let after = slice.after.map(|cursor| {
+        let organization = id_column(cursor.organization.as_uuid());
+        place(cursor.at.as_micros(), id_column(cursor.id.as_uuid()), &organization)
+    });
     list::page(connection, query, &query.scope, after.as_ref(), slice.skip, slice.limit)
 }
 
@@ -36,7 +37,7 @@ impl Listing for AuditQuery {
     type Row = AuditRow;
 
     fn place(row: &AuditRow) -> Place {
-        (row.at, row.id.clone())
+        place(row.at, row.id.clone(), &row.organization_id)
     }
 
     fn rows(
@@ -62,23 +63,34 @@ impl Listing for AuditQuery {
         after: Option<&Place>,
         limit: i64,
     ) -> Outcome<Vec<Place>> {
-        let places = ordered(self, organization, after)
+        let rows: Vec<(i64, Vec<u8>)> = ordered(self, organization, after)
             .limit(limit)
             .select((audit::at, audit::id))
             .load(connection)?;
-        Ok(places)
+        let places = rows.into_iter().map(|(at, id)| place(at, id, organization));
+        Ok(places.collect())
     }
 }
 
 type Matching<'a> = audit::BoxedQuery<'a, MultiBackend>;
 
+/// What several organizations are told of has one id for all of them: their ids decide what comes first.
+fn place(at: i64, mut id: Vec<u8>, organization: &[u8]) -> Place {
+    id.extend_from_slice(organization);
+    (at, id)
+}
+
 fn ordered<'a>(query: &'a AuditQuery, organization: &'a [u8], after: Option<&'a Place>) -> Matching<'a> {
     let mut rows = matching(query, organization);
-    if let Some((at, id)) = after {
+    if let Some((at, ids)) = after {
+        let (id, passed) = ids.split_at(ids.len() / 2);
         // The first condition is implied by the second, but only the first one is a range of the index.
-        rows = rows
-            .filter(audit::at.ge(at))
-            .filter(audit::at.gt(at).or(audit::id.gt(id)));
+        rows = rows.filter(audit::at.ge(at));
+        rows = if organization > passed {
+            rows.filter(audit::at.gt(at).or(audit::id.ge(id)))
+        } else {
+            rows.filter(audit::at.gt(at).or(audit::id.gt(id)))
+        };
     }
     rows.order((audit::at, audit::id))
 }

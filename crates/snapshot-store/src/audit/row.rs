@@ -21,7 +21,7 @@ const WHAT: &str = "audit entry";
 #[diesel(table_name = audit)]
 pub(crate) struct AuditRow {
     pub(super) id: Vec<u8>,
-    organization_id: Vec<u8>,
+    pub(super) organization_id: Vec<u8>,
     pub(super) at: i64,
     token_id: Option<Vec<u8>>,
     account_id: Option<Vec<u8>>,
@@ -44,23 +44,23 @@ insert_into!("audit", AuditRow {
 });
 
 impl AuditRow {
-    /// The entry of an act that changed this, and, for others who are to know of it, one that does not tell who acted.
+    /// The entries of an act that changed this: one for each owner, and, for others who are to know of it, one that does
+    /// not tell who acted.
     pub(super) fn about(&self, subject: &Subject) -> Vec<Self> {
-        let own = Self {
-            organization_id: subject.organization.clone(),
+        let told = |organization: &Vec<u8>| Self {
+            organization_id: organization.clone(),
             resource_id: Some(subject.id.clone()),
             ..self.clone()
         };
+        let owners = subject.owners.iter().map(told);
         let others = subject.also.iter().map(|organization| Self {
-            organization_id: organization.clone(),
             token_id: None,
             account_id: None,
-            // The column can't be empty. This names no request, and the entry has the same id for both sides anyway.
+            // The column can't be empty. This names no request, and the entry has the same id for all sides anyway.
             request_id: self.id.clone(),
-            ..own.clone()
+            ..told(organization)
         });
-        let others: Vec<_> = others.collect();
-        std::iter::once(own).chain(others).collect()
+        owners.chain(others).collect()
     }
 }
 

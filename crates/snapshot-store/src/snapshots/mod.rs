@@ -145,14 +145,16 @@ impl SnapshotRepository for Store {
     fn update(&self, snapshot: &Snapshot) -> Result<()> {
         let row = SnapshotRow::try_from(snapshot)?;
         let quota = self.default_quota();
-        let subject = Subject::new(snapshot.id().as_uuid(), snapshot.organization());
-        self.write_about(&subject, move |connection| {
-            let owner = owner(connection, &row.id)?;
-            if owner.is_some_and(|owner| owner != row.organization_id) {
-                give(connection, &row, quota)
-            } else {
-                replace(connection, &row)
+        self.write_found(move |connection| {
+            let mut owners = vec![row.organization_id.clone()];
+            match owner(connection, &row.id)? {
+                Some(giver) if giver != row.organization_id => {
+                    give(connection, &row, quota)?;
+                    owners.push(giver);
+                }
+                Some(_) | None => replace(connection, &row)?,
             }
+            Ok(((), Subject::of_all(row.id.clone(), owners)))
         })
     }
 

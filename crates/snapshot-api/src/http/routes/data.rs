@@ -47,7 +47,10 @@ pub(super) async fn of_snapshot(api: Data<Api>, request: HttpRequest) -> Result<
     let source = on_pool(move || {
         let open = || opening.snapshots.open(&caller, id);
         let (snapshot, bytes) = match deed {
-            Some(deed) => opening.audit.act(&caller, deed, open)?,
+            Some(deed) => {
+                let owner = opening.snapshots.owner(&caller, id)?;
+                opening.audit.act(&caller, deed.of(owner), open)?
+            }
             None => open()?,
         };
         let digest = snapshot.readable()?.content().digest.to_string();
@@ -81,7 +84,10 @@ pub(super) async fn of_volume(api: Data<Api>, request: HttpRequest) -> Result<Ht
     let source = on_pool(move || {
         let open = || opening.volumes.open(&caller, id);
         let (volume, OpenVolume { bytes, version }) = match deed {
-            Some(deed) => opening.audit.act(&caller, deed, open)?,
+            Some(deed) => {
+                let owner = opening.volumes.owner(&caller, id)?;
+                opening.audit.act(&caller, deed.of(owner), open)?
+            }
             None => open()?,
         };
         Ok::<_, Error>(Source {

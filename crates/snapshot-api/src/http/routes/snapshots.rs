@@ -121,7 +121,7 @@ impl Creation {
     }
 
     fn deed(&self) -> Deed {
-        making(self.request_id, AuditAction::SnapshotCreate)
+        making(self.request_id, AuditAction::SnapshotCreate, self.command.organization)
     }
 
     fn receipt_by<'a>(&'a self, once: &'a Once) -> impl Fn(&Begun<Snapshot>) -> Receipt + 'a {
@@ -233,6 +233,7 @@ pub(super) async fn update(api: Data<Api>, request: HttpRequest, payload: Payloa
     let deed = deed_on(&request, AuditAction::SnapshotChange, id.as_uuid());
     let updated = on_pool(move || {
         let update = || api.snapshots.update_if(&caller, id, &changes, &condition);
+        let deed = deed.of(api.snapshots.owner(&caller, id)?);
         let updated = api.audit.act(&caller, deed, update)?;
         api.changes.tell(id.as_uuid());
         Ok::<_, Error>(updated)
@@ -254,6 +255,7 @@ pub(super) async fn delete(api: Data<Api>, request: HttpRequest) -> Result<HttpR
     let deed = deed_on(&request, AuditAction::SnapshotDelete, id.as_uuid());
     let deleted = on_pool(move || {
         let delete = || api.snapshots.delete_if(&caller, id, deed.request, &condition);
+        let deed = deed.of(api.snapshots.owner(&caller, id)?);
         api.audit.act(&caller, deed, delete)?;
         api.changes.tell(id.as_uuid());
         (api.wake_workers)();

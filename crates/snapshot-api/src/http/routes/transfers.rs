@@ -103,6 +103,7 @@ pub(super) async fn offer(api: Data<Api>, request: HttpRequest, payload: Payload
                 api.offers.offer_if(&caller, command, &condition, Some(&receipt))
             }
         };
+        let deed = deed.of(api.snapshots.owner(&caller, id)?);
         Ok::<_, Error>(answer(&api.audit.act(&caller, deed, offer)?))
     });
     Ok(made.await?.respond())
@@ -142,7 +143,8 @@ pub(super) async fn withdraw(api: Data<Api>, request: HttpRequest) -> Result<Htt
     let deed = deed_on(&request, AuditAction::TransferWithdraw, id.as_uuid());
     let withdrawn = on_pool(move || {
         let withdraw = || api.offers.withdraw(&caller, id);
-        api.audit.act(&caller, deed, withdraw)
+        api.audit
+            .act(&caller, deed.of(api.offers.giver(&caller, id)?), withdraw)
     });
     withdrawn.await?;
     Ok(HttpResponse::NoContent().finish())
@@ -160,7 +162,7 @@ pub(super) async fn accept(api: Data<Api>, request: HttpRequest, payload: Payloa
     let id = transfer_id(&request)?;
     let generation = Generation::of(&api, &request);
     let (secret, organization) = acceptance(json::object(&api, &request, payload).await?, &generation)?;
-    let deed = deed_on(&request, AuditAction::TransferAccept, id.as_uuid());
+    let deed = deed_on(&request, AuditAction::TransferAccept, id.as_uuid()).of(Some(organization));
     let once = once::of(&request);
     let accepted = on_pool(move || {
         let answer = |accepted: &_| acceptance_answer(accepted, &generation);

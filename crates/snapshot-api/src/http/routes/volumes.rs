@@ -121,6 +121,7 @@ pub(super) async fn update(api: Data<Api>, request: HttpRequest, payload: Payloa
     let deed = deed_on(&request, AuditAction::VolumeChange, id.as_uuid());
     let updated = on_pool(move || {
         let update = || api.volumes.update_if(&caller, id, &changes, &condition);
+        let deed = deed.of(api.volumes.owner(&caller, id)?);
         let updated = api.audit.act(&caller, deed, update)?;
         api.changes.tell(id.as_uuid());
         Ok::<_, Error>(updated)
@@ -142,6 +143,7 @@ pub(super) async fn delete(api: Data<Api>, request: HttpRequest) -> Result<HttpR
     let deed = deed_on(&request, AuditAction::VolumeDelete, id.as_uuid());
     let deleted = on_pool(move || {
         let delete = || api.volumes.delete_if(&caller, id, deed.request, &condition);
+        let deed = deed.of(api.volumes.owner(&caller, id)?);
         api.audit.act(&caller, deed, delete)?;
         api.changes.tell(id.as_uuid());
         (api.wake_workers)();
@@ -170,6 +172,7 @@ impl Creation {
         match self {
             Self::Empty(command) => {
                 let answer = |volume: &Volume| creation_answer(volume, None, generation);
+                let deed = making(request, AuditAction::VolumeCreate, command.organization);
                 let create = || match once {
                     None => api.volumes.create(caller, command),
                     Some(once) => {
@@ -177,11 +180,11 @@ impl Creation {
                         api.volumes.create_once(caller, command, Some(&receipt))
                     }
                 };
-                let deed = making(request, AuditAction::VolumeCreate);
                 Ok(answer(&api.audit.act(caller, deed, create)?))
             }
             Self::Restored(command) => {
                 let answer = |begun: &Begun<Volume>| creation_answer(&begun.item, Some(&begun.task), generation);
+                let deed = making(request, AuditAction::VolumeRestore, command.organization);
                 let restore = || match once {
                     None => api.volumes.restore(caller, command, request),
                     Some(once) => {
@@ -189,7 +192,6 @@ impl Creation {
                         api.volumes.restore_once(caller, command, request, Some(&receipt))
                     }
                 };
-                let deed = making(request, AuditAction::VolumeRestore);
                 let begun = api.audit.act(caller, deed, restore)?;
                 (api.wake_workers)();
                 Ok(answer(&begun))

@@ -120,6 +120,27 @@ pub fn lets_an_account_act_for_the_organizations_of_all_its_tokens(ports: &dyn P
     }
 }
 
+/// The first of them is the one that is meant where nothing says which.
+pub fn keeps_the_order_of_a_tokens_organizations(ports: &dyn Ports) {
+    let world = World::new(ports);
+    let mut descending = sorted(vec![
+        world.organization,
+        world.another_organization(),
+        world.another_organization(),
+    ]);
+    descending.reverse();
+    let token = TokenRecord {
+        organizations: descending.clone(),
+        ..a_token_record(world.organization)
+    };
+
+    ports.tokens().insert(&token).unwrap();
+
+    let caller = ports.tokens().caller(&token.hash, moment(100)).unwrap().unwrap();
+    assert_eq!(caller.organizations, descending);
+    assert_eq!(ports.tokens().list().unwrap(), [token]);
+}
+
 /// Accounts do not share organizations because they are stored side by side.
 pub fn keeps_accounts_apart(ports: &dyn Ports) {
     let world = World::new(ports);

@@ -7,9 +7,9 @@ use super::{
     world::{World, assert_stale},
 };
 use crate::{
-    Actor, AuditAction, AuditEntry, AuditOutcome, Error, OrganizationId, Resource, Scope, SnapshotChanges,
+    Actor, AuditAction, AuditEntry, AuditOutcome, Error, OrganizationId, Resource, Scope, SnapshotChanges, TokenRecord,
     ports::{AuditCursor, AuditQuery, Slice},
-    testing::{a_capture, a_snapshot, a_volume, an_audit_entry, an_organization_id, moment, name},
+    testing::{a_capture, a_snapshot, a_token_record, a_volume, an_audit_entry, an_organization_id, moment, name},
 };
 
 fn all(ports: &dyn Ports, organization: OrganizationId) -> Vec<AuditEntry> {
@@ -189,6 +189,104 @@ pub fn notes_every_kind_of_change(ports: &dyn Ports) {
         ids.map(Some)
     );
     assert_eq!(all(ports, world.organization), []);
+}
+
+/// Who owned a snapshot until it was moved finds that it was moved, and by whom: it is the same account.
+pub fn tells_both_owners_of_a_move(ports: &dyn Ports) {
+    let world = World::new(ports);
+    let other = world.another_organization();
+    let volume = world.volume();
+    let before = world.available(&volume, a_snapshot(world.organization));
+    let mut moved = before.clone();
+    let changes = SnapshotChanges {
+        organization: Some(other),
+        ..SnapshotChanges::default()
+    };
+    assert!(moved.update(changes, moment(30)));
+    let entry = an_audit_entry(an_organization_id());
+
+    let acted = ports.audit().during(&entry, &mut || ports.snapshots().update(&moved));
+
+    acted.unwrap();
+    for organization in [world.organization, other] {
+        let resource = Some(before.id().as_uuid());
+        let noted = AuditEntry {
+            organization,
+            resource,
+            ..entry.clone()
+        };
+        assert_eq!(all(ports, organization), [noted]);
+    }
+}
+
+/// A token concerns everybody whom its account acts for.
+pub fn tells_all_organizations_of_a_token(ports: &dyn Ports) {
+    let world = World::new(ports);
+    let organizations = vec![world.another_organization(), world.organization];
+    let token = TokenRecord {
+        organizations: organizations.clone(),
+        ..a_token_record(world.organization)
+    };
+    let (made, revoked) = (an_audit_entry(organizations[0]), an_audit_entry(organizations[0]));
+
+    ports
+        .audit()
+        .during(&made, &mut || ports.tokens().insert(&token))
+        .unwrap();
+    ports
+        .audit()
+        .during(&revoked, &mut || ports.tokens().revoke(token.id, moment(9)))
+        .unwrap();
+
+    for organization in organizations {
+        let noted = all(ports, organization);
+        assert_eq!(
+            noted.iter().map(|entry| (entry.id, entry.resource)).collect::<Vec<_>>(),
+            [made.id, revoked.id].map(|id| (id, Some(token.id.as_uuid())))
+        );
+    }
+}
+
+/// Also where a page ends between what two organizations are told of one act.
+pub fn lists_what_several_are_told_of_once_for_each(ports: &dyn Ports) {
+    let world = World::new(ports);
+    let mut organizations = vec![
+        world.another_organization(),
+        world.organization,
+        world.another_organization(),
+    ];
+    let told: Vec<_> = (0..3).map(|_| an_audit_entry(world.organization)).collect();
+    for entry in &told {
+        let token = TokenRecord {
+            organizations: organizations.clone(),
+            ..a_token_record(world.organization)
+        };
+        let insert = &mut || ports.tokens().insert(&token);
+        ports.audit().during(entry, insert).unwrap();
+    }
+    organizations.sort_unstable();
+    let query = AuditQuery::all(Scope::new(organizations.clone()));
+    let list = |slice| ports.audit().list(&query, slice).unwrap();
+    let places = |entries: &[AuditEntry]| {
+        let place = |entry: &AuditEntry| (entry.id, entry.organization);
+        entries.iter().map(place).collect::<Vec<_>>()
+    };
+
+    let whole = list(Slice::first(100));
+
+    let expected = told
+        .iter()
+        .flat_map(|entry| organizations.iter().map(|organization| (entry.id, *organization)));
+    assert_eq!(places(&whole), expected.collect::<Vec<_>>());
+    for (passed, last) in whole.iter().enumerate() {
+        let rest = &whole[passed + 1..];
+        assert_eq!(list(Slice::after(AuditCursor::of(last), 100)), rest);
+        let skipping = Slice {
+            skip: passed as u64 + 1,
+            ..Slice::first(100)
+        };
+        assert_eq!(list(skipping), rest);
+    }
 }
 
 /// Oldest first, ties by id, each organization's own.

@@ -100,6 +100,7 @@ macro_rules! repository_contract {
                     lists_tokens_oldest_first_with_ties_by_id,
                     knows_nobody_by_an_unknown_token,
                     lets_an_account_act_for_the_organizations_of_all_its_tokens,
+                    keeps_the_order_of_a_tokens_organizations,
                     keeps_accounts_apart,
                     refuses_a_token_whose_id_or_hash_is_taken,
                     refuses_a_token_for_an_organization_that_is_not_there,
@@ -187,6 +188,9 @@ macro_rules! repository_contract {
                     notes_an_act_once_that_stores_several_things,
                     notes_an_act_by_itself_that_stores_nothing,
                     notes_every_kind_of_change,
+                    tells_both_owners_of_a_move,
+                    tells_all_organizations_of_a_token,
+                    lists_what_several_are_told_of_once_for_each,
                     lists_entries_oldest_first_and_continues_after_a_cursor,
                     filters_entries,
                     forgets_old_entries_in_steps,
@@ -206,6 +210,7 @@ macro_rules! repository_contract {
                     ends_the_offer_of_a_snapshot_that_is_deleted,
                     ends_the_offer_of_a_snapshot_that_is_given_away,
                     lets_either_the_acceptance_or_the_deletion_win,
+                    tells_the_giver_of_a_withdrawal,
                     tells_both_sides_of_an_acceptance,
                 }
                 quotas {

@@ -5,7 +5,8 @@ use super::{
     world::{World, assert_not_found, assert_stale, race},
 };
 use crate::{
-    Actor, Error, Limit, OrganizationId, OwnQuota, Resource, Scope, Snapshot, SnapshotChanges, Task, Transfer, Work,
+    Actor, AuditEntry, Error, Limit, OrganizationId, OwnQuota, Resource, Scope, Snapshot, SnapshotChanges, Task,
+    Transfer, Work,
     ports::{AuditQuery, Slice},
     testing::{a_receipt, a_snapshot, a_task, a_transfer, an_audit_entry, an_organization_id, moment, name},
 };
@@ -294,6 +295,28 @@ pub fn lets_either_the_acceptance_or_the_deletion_win(ports: &dyn Ports) {
         assert_eq!(left.is_ok(), outcomes[0].is_ok());
         assert_gone(ports, &transfer);
     }
+}
+
+/// Whoever may withdraw it: the organization that made the offer finds that it ended.
+pub fn tells_the_giver_of_a_withdrawal(ports: &dyn Ports) {
+    let world = World::new(ports);
+    let first = world.another_organization();
+    let (_, transfer) = offered(ports, &world);
+    let entry = an_audit_entry(first);
+    let both = Scope::new(vec![first, world.organization]);
+
+    let withdrawn = ports
+        .audit()
+        .during(&entry, &mut || ports.transfers().withdraw(&both, transfer.id));
+
+    withdrawn.unwrap();
+    let noted = ports.audit().list(&AuditQuery::all(both), Slice::first(10)).unwrap();
+    let expected = AuditEntry {
+        organization: world.organization,
+        resource: Some(transfer.id.as_uuid()),
+        ..entry
+    };
+    assert_eq!(noted, [expected]);
 }
 
 /// Both find an entry. The giver's does not tell who on the other side acted, nor in which request.

@@ -43,13 +43,14 @@ impl TokenRepository for InMemoryStore {
             });
         }
         let account = tables.accounts.entry(token.account).or_default();
-        account.extend(&token.organizations);
-        account.sort_unstable();
-        account.dedup();
-        tables.tokens.insert(token.id, token.clone());
-        if let Some(first) = token.organizations.first() {
-            tables.note(token.id.as_uuid(), *first);
+        for organization in &token.organizations {
+            if !account.contains(organization) {
+                account.push(*organization);
+            }
         }
+        let concerned = account.clone();
+        tables.tokens.insert(token.id, token.clone());
+        tables.note_for_all(token.id.as_uuid(), &concerned);
         Ok(())
     }
 
@@ -67,9 +68,9 @@ impl TokenRepository for InMemoryStore {
             id: id.as_uuid(),
         })?;
         token.revoked_at.get_or_insert(now);
-        if let Some(first) = token.organizations.first().copied() {
-            tables.note(id.as_uuid(), first);
-        }
+        let account = token.account;
+        let concerned = tables.accounts.get(&account).cloned().unwrap_or_default();
+        tables.note_for_all(id.as_uuid(), &concerned);
         Ok(())
     }
 

@@ -65,13 +65,19 @@ impl AuditLog for InMemoryStore {
 impl Tables {
     /// Notes that what this thread is doing changed this, which is that organization's.
     pub(super) fn note(&mut self, resource: Uuid, organization: OrganizationId) {
-        if let Some(entry) = DOING.take() {
-            self.audit.push(AuditEntry {
-                resource: Some(resource),
-                organization,
-                ..entry
-            });
-        }
+        self.note_for_all(resource, &[organization]);
+    }
+
+    /// As [`note`](Self::note), of what is several organizations', or was until now.
+    pub(super) fn note_for_all(&mut self, resource: Uuid, organizations: &[OrganizationId]) {
+        let Some(entry) = DOING.take() else {
+            return;
+        };
+        self.audit.extend(organizations.iter().map(|organization| AuditEntry {
+            resource: Some(resource),
+            organization: *organization,
+            ..entry.clone()
+        }));
     }
 
     /// As [`note`](Self::note), of what another organization is to know too, but not by whom it was done.

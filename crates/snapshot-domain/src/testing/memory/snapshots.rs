@@ -79,8 +79,11 @@ impl SnapshotRepository for InMemoryStore {
 
     fn update(&self, snapshot: &Snapshot) -> Result<()> {
         let mut tables = self.lock();
+        let before = tables.snapshots.get(&snapshot.id()).map(Snapshot::organization);
         tables.change_snapshot(snapshot)?;
-        tables.note(snapshot.id().as_uuid(), snapshot.organization());
+        let mut owners = vec![snapshot.organization()];
+        owners.extend(before.filter(|before| *before != snapshot.organization()));
+        tables.note_for_all(snapshot.id().as_uuid(), &owners);
         Ok(())
     }
 
