@@ -159,7 +159,7 @@ fn a_wait_ends_when_a_copy_fails() {
 fn connections_are_kept_while_their_requests_run() {
     let service = Setup::new()
         .set("SNAPSHOT__LIMITS__KEEP_ALIVE_MS", "200")
-        .set("SNAPSHOT__LIMITS__REQUEST_HEAD_MS", "200")
+        .set("SNAPSHOT__LIMITS__REQUEST_HEAD_MS", "2000")
         .start();
     let client = service.client();
     // More than what the kernel takes for a client that reads nothing yet.
@@ -170,7 +170,8 @@ fn connections_are_kept_while_their_requests_run() {
     download.write_all(head.as_bytes()).unwrap();
     let (volume, mut upload) = saving(&client);
 
-    let waited = client.get(&format!("/volumes/{volume}?wait=available&timeout=2"));
+    // Longer than an unused connection is kept.
+    let waited = client.get(&format!("/volumes/{volume}?wait=available&timeout=4"));
 
     assert_eq!(waited.expect(200).json()["volume"]["state"], "saving");
     let mut answer = Vec::new();
