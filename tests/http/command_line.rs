@@ -241,6 +241,7 @@ fn what_took_the_place_of_an_image_is_not_read() {
 
     let check = || {
         client.get(&format!("/volumes/{volume}/data")).expect(503);
+        service.logged(&format!("{path} can't be opened"));
         let snapshot = id_of(&client.snapshot(volume, "x").expect(200).json()["snapshot"]);
         client.wait_for_state("snapshot", &snapshot, "error");
     };

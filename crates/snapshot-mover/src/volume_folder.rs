@@ -123,6 +123,14 @@ impl NewImage {
     }
 }
 
+/// Which image it was, for whoever reads the log.
+#[derive(Debug, thiserror::Error)]
+#[error("{} can't be opened", path.display())]
+struct Unopened {
+    path: PathBuf,
+    source: SourceError,
+}
+
 impl VolumeBytes for VolumeFolder {
     fn create(&self, volume: &Volume) -> Result<()> {
         let image = self.new_image(volume).map_err(io_error)?;
@@ -131,10 +139,8 @@ impl VolumeBytes for VolumeFolder {
     }
 
     fn open(&self, volume: &Volume) -> Result<OpenVolume> {
-        let opened = source::open(&self.path(volume)).map_err(|error| match error {
-            SourceError::Missing(error) => io_error(error),
-            error => Error::unavailable(error),
-        });
+        let path = self.path(volume);
+        let opened = source::open(&path).map_err(|source| Error::unavailable(Unopened { path, source }));
         let Opened { file, metadata, .. } = opened?;
         if metadata.is_file() && metadata.len() < volume.size().as_bytes() {
             return Err(Error::unavailable("the volume's image is shorter than the volume"));
