@@ -1,6 +1,6 @@
 //! What the service does, as methods of one struct per subject. Web handlers, workers and command lines call the same ones.
 //!
-//! Whatever is asked for by somebody takes a [`Caller`](crate::Caller): what is not theirs is not found, and what their
+//! Whatever is asked for by somebody takes a [`Caller`]: what is not theirs is not found, and what their
 //! token is not for fails with [`RightMissing`](crate::Error::RightMissing) before anything is looked at.
 
 mod access;
