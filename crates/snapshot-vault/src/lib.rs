@@ -38,11 +38,13 @@
 mod blob;
 mod catalog;
 mod census;
+mod checked;
 mod codec;
 mod collect;
 mod copy;
 mod digest;
 mod domain;
+mod elsewhere;
 mod error;
 mod format;
 mod found;

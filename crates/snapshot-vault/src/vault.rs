@@ -4,6 +4,7 @@ use crate::blob::{BlobEntry, BlobError, BlobKey, BlobStore};
 use crate::catalog::{NoCatalog, PackCatalog, SetAside};
 use crate::copy::OpenSessions;
 use crate::domain::{Domain, DomainCore};
+use crate::elsewhere::lead_past_damage;
 use crate::error::VaultError;
 use crate::format::config::Config;
 use crate::format::{Flaw, domain_key, manifest, names};
@@ -165,7 +166,8 @@ impl Vault {
 
     /// Makes index, catalog and the stored packs agree. To be called at start, before the first copy: packs that are
     /// stored but not in the catalog are recorded; packs that are not in the index are fed from their footers; packs
-    /// that are lost or damaged are reported, and their chunks count as absent. Torn packs are reported, and
+    /// that are lost or damaged are reported, and their chunks count as absent; of a chunk that is set aside where the index
+    /// finds it, another place is found, if there is one. Torn packs are reported, and
     /// [`collect`](Self::collect) removes them. Memory stays bounded.
     ///
     /// # Errors
@@ -176,6 +178,7 @@ impl Vault {
         // Whether a pack was torn before anything counted on it, or damaged after the catalog lost its row, nobody can tell.
         let is_whole = reconciliation.damaged.is_empty() && reconciliation.torn.is_empty();
         self.0.damage_is_known.store(!is_whole, Ordering::Release);
+        lead_past_damage(self, &|| false)?;
         *self.0.torn() = reconciliation.torn.iter().map(|pack| pack.id).collect();
         Ok(reconciliation)
     }

@@ -3,15 +3,10 @@
 use crate::blob::BlobError;
 use crate::catalog::SetAside;
 use crate::census::{Census, CountedPack};
-use crate::codec::Opener;
+use crate::checked::CheckedRecords;
 use crate::error::VaultError;
-use crate::format::Flaw;
-use crate::format::names;
 use crate::format::pack::FooterEntry;
-use crate::format::page::MAX_PAGE_BYTES;
-use crate::format::record::{Kind, OVERHEAD_BYTES, Record};
 use crate::id::DomainId;
-use crate::key::DomainKeys;
 use crate::pack::{OpenPack, read_footer, store};
 use crate::vault::Vault;
 
@@ -19,8 +14,7 @@ use crate::vault::Vault;
 pub(super) struct Rescue<'a> {
     vault: &'a Vault,
     census: &'a Census,
-    opener: Opener,
-    record: Vec<u8>,
+    records: CheckedRecords<'a>,
     pack: Option<(DomainId, OpenPack)>,
     /// Bytes of the packs that were written.
     pub(super) written_bytes: u64,
@@ -39,8 +33,7 @@ impl<'a> Rescue<'a> {
         Ok(Self {
             vault,
             census,
-            opener: Opener::new()?,
-            record: Vec::new(),
+            records: CheckedRecords::new(vault)?,
             pack: None,
             written_bytes: 0,
         })
@@ -67,7 +60,7 @@ impl<'a> Rescue<'a> {
             if stop() {
                 return Err(VaultError::Stopped);
             }
-            if let Err(flaw) = self.read(from, entry, &domain.core.keys)? {
+            if let Err(flaw) = self.records.read(id, entry, &domain.core.keys)? {
                 log::error!("pack {id}: the record at {}: {}", entry.offset, flaw.reason());
                 return Ok(Rescued::Damaged(vec![SetAside {
                     chunk: entry.id,
@@ -90,42 +83,10 @@ impl<'a> Rescue<'a> {
         Ok(())
     }
 
-    /// Reads a record and checks that it is what its name says.
-    fn read(
-        &mut self,
-        from: &CountedPack,
-        entry: &FooterEntry,
-        keys: &DomainKeys,
-    ) -> Result<Result<(), Flaw>, VaultError> {
-        let max_len = match entry.kind {
-            Kind::Chunk => self.vault.chunk_size().as_usize(),
-            Kind::Page => MAX_PAGE_BYTES,
-        };
-        if entry.length as usize > max_len + OVERHEAD_BYTES {
-            return Ok(Err(Flaw::Bytes("a record is longer than one can be")));
-        }
-        self.record.resize(entry.length as usize, 0);
-        let name = names::pack(from.summary.id);
-        match self.vault.0.blobs.read(&name, entry.offset.into(), &mut self.record) {
-            Ok(()) => {}
-            Err(BlobError::NotFound { .. }) => return Ok(Err(Flaw::Bytes("its pack is gone"))),
-            Err(BlobError::Short { .. }) => return Ok(Err(Flaw::Bytes("its pack is cut off"))),
-            Err(BlobError::Io { .. }) => return Ok(Err(Flaw::Bytes("it can't be read"))),
-            Err(error) => return Err(error.into()),
-        }
-        let check = |record: &Record<'_>, opener: &mut Opener| {
-            let header = &record.header;
-            if (header.id, header.kind, header.plain_len) != (entry.id, entry.kind, entry.plain_len) {
-                return Err(Flaw::Bytes("another record lies at its place"));
-            }
-            opener.open_any(keys, record, max_len).map(drop)
-        };
-        Ok(Record::parse(&self.record).and_then(|record| check(&record, &mut self.opener)))
-    }
-
     fn append(&mut self, domain: DomainId, entry: &FooterEntry) -> Result<(), VaultError> {
         let limit = self.vault.0.pack_size_bytes;
-        let is_full = |pack: &OpenPack| pack.is_full() || pack.size_with(self.record.len()) > limit;
+        let len = self.records.bytes().len();
+        let is_full = |pack: &OpenPack| pack.is_full() || pack.size_with(len) > limit;
         if self.pack.as_ref().is_some_and(|(_, pack)| is_full(pack)) {
             self.close()?;
         }
@@ -133,6 +94,6 @@ impl<'a> Rescue<'a> {
             Some(pack) => pack,
             none => none.insert((domain, OpenPack::begin(&*self.vault.0.blobs, domain)?)),
         };
-        pack.append(entry.kind, entry.id, entry.plain_len as usize, &self.record)
+        pack.append(entry.kind, entry.id, entry.plain_len as usize, self.records.bytes())
     }
 }

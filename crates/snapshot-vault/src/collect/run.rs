@@ -5,16 +5,18 @@ use super::rescue::{Rescue, Rescued};
 use super::torn::Torn;
 use super::{CollectOptions, Collection, CollectionEnd, Waiting, removal};
 use crate::blob::BlobError;
-use crate::catalog::{PackStanding, PackSummary, PromisedCopies, RunningCopies};
+use crate::catalog::{PackStanding, PackSummary, PromisedCopies, RunningCopies, SetAside};
 use crate::census::{Census, CountedPack, listed};
+use crate::checked::CheckedRecords;
+use crate::elsewhere::{lead_past_damage, only_whole_here};
 use crate::error::VaultError;
 use crate::format::names;
 use crate::id::{CollectionId, PackId};
+use crate::index::knows_pack;
 use crate::pack::read_footer;
 use crate::vault::Vault;
 use std::collections::{HashMap, HashSet};
 use std::ops::ControlFlow;
-use uuid::Uuid;
 
 pub(super) fn collect(
     vault: &Vault,
@@ -114,6 +116,7 @@ impl Run<'_> {
             .into_iter()
             .partition(|pack| pack.standing == PackStanding::Dropped);
         self.remove(&dropped)?;
+        lead_past_damage(self.vault, self.stop)?;
 
         let packs = listed(&*core.catalog)?;
         self.report.packs = packs.len() as u64;
@@ -162,8 +165,11 @@ impl Run<'_> {
             with_fate.entry(fate).or_default().push(pack);
         }
         let mut take = |fate| with_fate.remove(&fate).unwrap_or_default();
-        let (kept, dead, rewritten) = (take(Fate::Keep), take(Fate::Delete), take(Fate::Rewrite));
+        let (kept, mut dead, mut rewritten) = (take(Fate::Keep), take(Fate::Delete), take(Fate::Rewrite));
         self.release(&kept)?;
+        for packs in [&mut dead, &mut rewritten] {
+            self.keep_what_is_only_whole(&census, packs)?;
+        }
         // First what makes room.
         self.drop_packs(&dead)?;
         let mut rescue = Rescue::new(self.vault, &census)?;
@@ -176,6 +182,36 @@ impl Run<'_> {
             self.release(&rewritten)?;
         }
         result.map(|()| CollectionEnd::Done)
+    }
+
+    /// Keeps packs with something that is damaged where the index finds it, and whole here. The index is led to them, so that
+    /// the next collection finds it in use, or not.
+    fn keep_what_is_only_whole(&mut self, census: &Census, packs: &mut Vec<CountedPack>) -> Result<(), VaultError> {
+        let core = &*self.vault.0;
+        let mut records = CheckedRecords::new(self.vault)?;
+        let mut kept = Vec::new();
+        for pack in &*packs {
+            let is_live = |ordinal| census.is_live(pack, ordinal);
+            let only_whole = only_whole_here(self.vault, &mut records, &pack.summary, &is_live, self.stop)?;
+            if only_whole.is_empty() {
+                continue;
+            }
+            let damaged: Vec<SetAside> = only_whole.iter().map(|only| only.damaged).collect();
+            self.vault.set_aside(&damaged)?;
+            self.report.damaged.extend(damaged);
+            // A pack that the index does not know is taken in by the next start, with all that it holds.
+            if self.is_indexed(pack.summary.id)? {
+                let here: Vec<_> = only_whole.iter().map(|only| only.here).collect();
+                core.index.add_pack(pack.summary.id, &here)?;
+            }
+            kept.push(*pack);
+        }
+        if kept.is_empty() {
+            return Ok(());
+        }
+        core.index.flush()?;
+        packs.retain(|pack| kept.iter().all(|kept| kept.summary.id != pack.summary.id));
+        self.release(&kept)
     }
 
     fn rewrite(&mut self, rescue: &mut Rescue<'_>, packs: &[CountedPack]) -> Result<(), VaultError> {
@@ -266,13 +302,7 @@ impl Run<'_> {
     }
 
     fn is_indexed(&self, id: PackId) -> Result<bool, VaultError> {
-        let before = id
-            .as_uuid()
-            .as_u128()
-            .checked_sub(1)
-            .map(Uuid::from_u128)
-            .map(PackId::new);
-        Ok(self.vault.0.index.packs(before, 1)?.contains(&id))
+        Ok(knows_pack(&*self.vault.0.index, id)?)
     }
 
     fn is_stored(&self, id: PackId) -> Result<bool, VaultError> {

@@ -5,6 +5,7 @@ pub(crate) mod redb;
 use crate::hash::ChunkId;
 use crate::id::PackId;
 use std::error::Error;
+use uuid::Uuid;
 
 /// Where each chunk lies. A cache: it may lag behind the packs, never run ahead of them, and [`crate::Vault::reconcile`]
 /// fills it again from the packs' footers.
@@ -61,6 +62,13 @@ pub trait ChunkIndex: Send + Sync {
     ///
     /// When the index can't be written.
     fn flush(&self) -> Result<(), IndexError>;
+}
+
+/// Whether a pack is noted.
+pub(crate) fn knows_pack(index: &dyn ChunkIndex, pack: PackId) -> Result<bool, IndexError> {
+    let before = pack.as_uuid().as_u128().checked_sub(1);
+    let before = before.map(Uuid::from_u128).map(PackId::new);
+    Ok(index.packs(before, 1)?.contains(&pack))
 }
 
 /// The place of a stored chunk.

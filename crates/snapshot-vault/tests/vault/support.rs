@@ -42,6 +42,11 @@ impl TestVault {
         Self::open(self.blobs.clone(), self.catalog.clone(), self.domain.id())
     }
 
+    /// The vault after a restart that lost the index and the catalog.
+    pub(crate) fn recovered(&self) -> Self {
+        Self::open(self.blobs.clone(), MemoryCatalog::default(), self.domain.id())
+    }
+
     pub(crate) fn pack_key(&self, pack: PackId) -> BlobKey {
         let name = format!("/{pack}");
         let mut keys = self.blobs.keys().into_iter();

@@ -1,0 +1,67 @@
+//! Records that are read to be relied upon.
+
+use crate::blob::BlobError;
+use crate::codec::Opener;
+use crate::error::VaultError;
+use crate::format::pack::FooterEntry;
+use crate::format::page::MAX_PAGE_BYTES;
+use crate::format::record::{Kind, OVERHEAD_BYTES, Record};
+use crate::format::{Flaw, names};
+use crate::id::PackId;
+use crate::key::DomainKeys;
+use crate::vault::Vault;
+
+/// Reads records and checks that they are what their names say.
+pub(crate) struct CheckedRecords<'a> {
+    vault: &'a Vault,
+    opener: Opener,
+    record: Vec<u8>,
+}
+
+impl<'a> CheckedRecords<'a> {
+    pub(crate) fn new(vault: &'a Vault) -> Result<Self, VaultError> {
+        Ok(Self {
+            vault,
+            opener: Opener::new()?,
+            record: Vec::new(),
+        })
+    }
+
+    /// Reads a record. The inner error says why nobody can rely on it.
+    pub(crate) fn read(
+        &mut self,
+        pack: PackId,
+        entry: &FooterEntry,
+        keys: &DomainKeys,
+    ) -> Result<Result<(), Flaw>, VaultError> {
+        let max_len = match entry.kind {
+            Kind::Chunk => self.vault.chunk_size().as_usize(),
+            Kind::Page => MAX_PAGE_BYTES,
+        };
+        if entry.length as usize > max_len + OVERHEAD_BYTES {
+            return Ok(Err(Flaw::Bytes("a record is longer than one can be")));
+        }
+        self.record.resize(entry.length as usize, 0);
+        let name = names::pack(pack);
+        match self.vault.0.blobs.read(&name, entry.offset.into(), &mut self.record) {
+            Ok(()) => {}
+            Err(BlobError::NotFound { .. }) => return Ok(Err(Flaw::Bytes("its pack is gone"))),
+            Err(BlobError::Short { .. }) => return Ok(Err(Flaw::Bytes("its pack is cut off"))),
+            Err(BlobError::Io { .. }) => return Ok(Err(Flaw::Bytes("it can't be read"))),
+            Err(error) => return Err(error.into()),
+        }
+        let check = |record: &Record<'_>, opener: &mut Opener| {
+            let header = &record.header;
+            if (header.id, header.kind, header.plain_len) != (entry.id, entry.kind, entry.plain_len) {
+                return Err(Flaw::Bytes("another record lies at its place"));
+            }
+            opener.open_any(keys, record, max_len).map(drop)
+        };
+        Ok(Record::parse(&self.record).and_then(|record| check(&record, &mut self.opener)))
+    }
+
+    /// The bytes of the record that was read last, sealed as they are.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.record
+    }
+}

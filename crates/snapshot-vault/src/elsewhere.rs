@@ -1,0 +1,126 @@
+//! Chunks that lie in two packs, and are damaged in the one where the index finds them.
+//!
+//! The index knows one place of each chunk. Two copies at once store a chunk twice, and so does one that heals it: when the
+//! index is made anew by somebody who knows nothing of the damage, it may lead to the damaged one of the two.
+
+use crate::catalog::{PackStanding, PackSummary, SetAside};
+use crate::census::listed;
+use crate::checked::CheckedRecords;
+use crate::error::VaultError;
+use crate::format::pack::{Footer, FooterEntry};
+use crate::hash::ChunkId;
+use crate::id::PackId;
+use crate::index::{IndexEntry, Location, knows_pack};
+use crate::pack::read_footer;
+use crate::vault::Vault;
+use std::collections::HashSet;
+
+/// Leads the index to whole ones of those chunks that it finds only where they are set aside, as far as there are any. Reads
+/// the footers of all packs, if there is such a chunk.
+pub(crate) fn lead_past_damage(vault: &Vault, stop: &dyn Fn() -> bool) -> Result<(), VaultError> {
+    let core = &*vault.0;
+    let set_aside = core.catalog.distrusted()?.chunks;
+    let damaged: HashSet<(PackId, u32)> = set_aside.iter().map(|chunk| (chunk.pack, chunk.offset)).collect();
+    let ids: HashSet<ChunkId> = set_aside.iter().map(|chunk| chunk.chunk).collect();
+    let ids: Vec<ChunkId> = ids.into_iter().collect();
+    let places = core.index.locate(&ids)?;
+    let pairs = ids.into_iter().zip(places);
+    let mut wanted: HashSet<ChunkId> = pairs
+        .filter(|(_, place)| place.is_some_and(|at| damaged.contains(&(at.pack, at.offset))))
+        .map(|(id, _)| id)
+        .collect();
+    if wanted.is_empty() {
+        return Ok(());
+    }
+    let mut records = CheckedRecords::new(vault)?;
+    for pack in listed(&*core.catalog)? {
+        if wanted.is_empty() {
+            break;
+        }
+        if stop() {
+            return Err(VaultError::Stopped);
+        }
+        if pack.standing == PackStanding::Dropped {
+            continue;
+        }
+        // What can't be looked into now holds nothing that could be relied upon.
+        let Ok(Ok(footer)) = read_footer(&*core.blobs, pack.id, pack.size_bytes) else {
+            continue;
+        };
+        let is_of_use =
+            |entry: &&FooterEntry| wanted.contains(&entry.id) && !damaged.contains(&(pack.id, entry.offset));
+        let of_use: Vec<FooterEntry> = footer.entries.iter().filter(is_of_use).copied().collect();
+        // To a pack that the index does not know, the next start leads it with all that the pack holds.
+        if of_use.is_empty() || !knows_pack(&*core.index, pack.id)? {
+            continue;
+        }
+        let Ok(domain) = vault.existing_domain(pack.domain) else {
+            continue;
+        };
+        for entry in of_use {
+            if records.read(pack.id, &entry, &domain.core.keys)?.is_ok() {
+                log::warn!("chunk {} is damaged, and found whole in pack {}", entry.id, pack.id);
+                core.index.add_pack(pack.id, &[entry.for_index()])?;
+                wanted.remove(&entry.id);
+            }
+        }
+    }
+    Ok(core.index.flush()?)
+}
+
+/// What of a pack that nobody seems to need is the only whole one: the index finds it in another pack, and there it is
+/// damaged. `is_needed` tells what is known to be in use in this very pack.
+pub(crate) fn only_whole_here(
+    vault: &Vault,
+    records: &mut CheckedRecords<'_>,
+    pack: &PackSummary,
+    is_needed: &dyn Fn(usize) -> bool,
+    stop: &dyn Fn() -> bool,
+) -> Result<Vec<OnlyWhole>, VaultError> {
+    let core = &*vault.0;
+    let Ok(Ok(Footer { entries, .. })) = read_footer(&*core.blobs, pack.id, pack.size_bytes) else {
+        return Ok(Vec::new());
+    };
+    let others = entries.iter().enumerate().filter(|(ordinal, _)| !is_needed(*ordinal));
+    let others: Vec<FooterEntry> = others.map(|(_, entry)| *entry).collect();
+    let ids: Vec<ChunkId> = others.iter().map(|entry| entry.id).collect();
+    let places = others.into_iter().zip(core.index.locate(&ids)?);
+    let elsewhere = places.filter_map(|(here, place)| Some((here, place.filter(|at| at.pack != pack.id)?)));
+    let elsewhere: Vec<(FooterEntry, Location)> = elsewhere.collect();
+    if elsewhere.is_empty() {
+        return Ok(Vec::new());
+    }
+    // Without the key nothing can be opened, here or there.
+    let Ok(domain) = vault.existing_domain(pack.domain) else {
+        return Ok(Vec::new());
+    };
+    let keys = &domain.core.keys;
+    let mut only = Vec::new();
+    for (here, at) in elsewhere {
+        if stop() {
+            return Err(VaultError::Stopped);
+        }
+        let there = FooterEntry {
+            offset: at.offset,
+            length: at.length,
+            ..here
+        };
+        if records.read(at.pack, &there, keys)?.is_err() && records.read(pack.id, &here, keys)?.is_ok() {
+            only.push(OnlyWhole {
+                here: here.for_index(),
+                damaged: SetAside {
+                    chunk: here.id,
+                    pack: at.pack,
+                    offset: at.offset,
+                },
+            });
+        }
+    }
+    Ok(only)
+}
+
+/// A record that is whole, and damaged where the index finds it.
+pub(crate) struct OnlyWhole {
+    pub(crate) here: IndexEntry,
+    pub(crate) damaged: SetAside,
+}
