@@ -13,7 +13,11 @@ use std::{
 };
 
 use house::{House, files_below, name, noise};
-use snapshot_domain::{SnapshotChanges, SnapshotState, SnapshotStateName, Task, VolumeState, ports::ReadAt};
+use snapshot_domain::{
+    SnapshotChanges, SnapshotState, SnapshotStateName, Task, VolumeState,
+    ports::{ReadAt, SnapshotRepository},
+    testing::InMemoryStore,
+};
 
 const MIB: usize = 1 << 20;
 
@@ -308,6 +312,36 @@ fn a_damaged_pack_fails_the_restore_with_the_range_that_is_lost_and_nothing_else
         read_all(&mut *reader, 8 * MIB),
         Err(snapshot_domain::Error::Damaged { .. })
     ));
+    open.stop();
+}
+
+/// Database and packs were lost, so that nothing but the snapshot's damage tells of them, and what was salvaged of it has been
+/// made whole by its owner since.
+#[test]
+fn a_copy_counts_on_nothing_that_its_damaged_parent_has_lost() {
+    let mut house = House::new();
+    let open = house.start();
+    let shared = noise(1, 8 * MIB);
+    let bytes = [&shared[..], &noise(2, 2 * MIB)].concat();
+    open.snapshot(open.volume_of(&shared));
+    let lost = house.objects("packs");
+    let recovered = open.snapshot(open.volume_of(&bytes));
+    open.stop();
+    for pack in lost {
+        fs::remove_file(pack).unwrap();
+    }
+    house.store = InMemoryStore::default();
+    house.store.adopt(recovered.readable().unwrap()).unwrap();
+
+    let open = house.start();
+    let salvaged = open.salvage(recovered.id());
+    assert!(open.bytes_of(salvaged.id()) != bytes);
+    open.write(salvaged.id(), &bytes);
+    let snapshot = open.snapshot(salvaged.id());
+    let restored = open.restore(snapshot.id());
+
+    assert_eq!(*restored.state(), VolumeState::Available { copies: 0 });
+    assert!(open.bytes_of(restored.id()) == bytes);
     open.stop();
 }
 

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use super::{CheckService, until_not_stale};
 use crate::{
-    Caller, Content, Error, InstanceId, Lease, Losses, OrganizationId, Progress, RequestId, Result, Right, Snapshot,
-    SnapshotEvent, SnapshotId, Task, TaskId, TaskOutcome, Volume, VolumeEvent, VolumeId,
+    Caller, Content, Error, Health, InstanceId, Lease, Losses, OrganizationId, Progress, RequestId, Result, Right,
+    Snapshot, SnapshotEvent, SnapshotId, Task, TaskId, TaskOutcome, Volume, VolumeEvent, VolumeId,
     ports::{Clock, Renewal, SnapshotRepository, TaskQueue, VolumeRepository},
 };
 
@@ -124,20 +124,21 @@ impl TaskService {
     }
 
     /// The snapshot that a new copy of a volume most likely has most in common with: the volume's latest one, or else
-    /// the one that the volume was filled from. `None` when there is no such snapshot under the same key.
+    /// the one that the volume was filled from. `None` when there is no such snapshot under the same key, or when it is
+    /// damaged: a copy does not look again for what its parent has, and would lack what that one has lost.
     ///
     /// # Errors
     ///
     /// Only those of the storage itself.
     pub fn parent_of(&self, volume: &Volume, domain: OrganizationId) -> Result<Option<Snapshot>> {
         if let Some(latest) = self.snapshots.latest_available(volume.id(), domain)? {
-            return Ok(Some(latest));
+            return Ok(Some(latest).filter(has_lost_nothing));
         }
         let Some(base) = volume.base_snapshot() else {
             return Ok(None);
         };
         match self.snapshots.get(base) {
-            Ok(base) if base.domain() == domain && base.readable().is_ok() => Ok(Some(base)),
+            Ok(base) if base.domain() == domain && base.readable().is_ok() => Ok(Some(base).filter(has_lost_nothing)),
             Ok(_) | Err(Error::NotFound { .. }) => Ok(None),
             Err(error) => Err(error),
         }
@@ -253,6 +254,11 @@ impl TaskService {
             Ok(volume)
         })
     }
+}
+
+/// Whether nothing is known that a snapshot has lost.
+const fn has_lost_nothing(snapshot: &Snapshot) -> bool {
+    !matches!(snapshot.health(), Health::Damaged { .. })
 }
 
 fn with_request(reason: &str, request: RequestId) -> String {

@@ -250,6 +250,8 @@ fn a_copy_is_compared_only_with_a_whole_snapshot_under_the_same_key() {
 
     let under_another_key = parent_of(&restored, theirs);
     let of_a_new_volume = parent_of(&fresh, ours);
+    story.services.worker().note_damage(base.id()).unwrap();
+    let damaged = [&source, &restored].map(|volume| parent_of(volume, ours));
     story
         .services
         .snapshots
@@ -259,6 +261,7 @@ fn a_copy_is_compared_only_with_a_whole_snapshot_under_the_same_key() {
 
     assert_eq!(under_another_key, None);
     assert_eq!(of_a_new_volume, None);
+    assert_eq!(damaged, [None, None]);
     assert_eq!(of_a_deleted_base, None);
 }
 

@@ -36,15 +36,16 @@ fn fill(
     running.watch.check()?;
     still_fetching(workshop, volume.id())?;
     image.put_in_place().map_err(MoveError::Target)?;
+    if losses.bytes() > 0 {
+        log::warn!(snapshot:% = source.snapshot; "a volume was filled without {} bytes that are lost", losses.bytes());
+        // Before anybody can use the volume: a snapshot of it must not count on what this one has lost.
+        note_damage(workshop, source);
+    }
     let lease = running.task.lease();
     match mode {
         RestoreMode::Whole => workshop.tasks.complete_restore(&lease, volume.id())?,
         RestoreMode::Salvage => workshop.tasks.complete_salvage(&lease, volume.id(), &losses)?,
     };
-    if losses.bytes() > 0 {
-        log::warn!(snapshot:% = source.snapshot; "a volume was filled without {} bytes that are lost", losses.bytes());
-        note_damage(workshop, source);
-    }
     Ok(copy.size_bytes())
 }
 

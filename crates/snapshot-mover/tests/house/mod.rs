@@ -234,11 +234,19 @@ impl Open {
     }
 
     pub(crate) fn restore(&self, snapshot: SnapshotId) -> Volume {
+        self.restore_as(snapshot, RestoreMode::Whole)
+    }
+
+    pub(crate) fn salvage(&self, snapshot: SnapshotId) -> Volume {
+        self.restore_as(snapshot, RestoreMode::Salvage)
+    }
+
+    fn restore_as(&self, snapshot: SnapshotId, mode: RestoreMode) -> Volume {
         let command = RestoreVolume {
             name: name("restored"),
             organization: self.caller.organizations[0],
             snapshot,
-            mode: RestoreMode::Whole,
+            mode,
             volume_type: VolumeType::LocalSsd,
             tags: Tags::default(),
         };
