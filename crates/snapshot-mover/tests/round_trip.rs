@@ -315,6 +315,24 @@ fn a_damaged_pack_fails_the_restore_with_the_range_that_is_lost_and_nothing_else
     open.stop();
 }
 
+#[test]
+fn a_volume_whose_latest_manifest_the_disk_does_not_give_back_is_copied_without_it() {
+    let house = House::new();
+    let open = house.start();
+    let bytes = noise(1, 2 * MIB);
+    let volume = open.volume_of(&bytes);
+    open.snapshot(volume);
+    // A folder can't be read, which is no damage of a file.
+    let manifest = house.objects("manifests").remove(0);
+    fs::remove_file(&manifest).unwrap();
+    fs::create_dir(&manifest).unwrap();
+
+    let snapshot = open.snapshot(volume);
+
+    assert!(open.bytes_of(open.restore(snapshot.id()).id()) == bytes);
+    open.stop();
+}
+
 /// Database and packs were lost, so that nothing but the snapshot's damage tells of them, and what was salvaged of it has been
 /// made whole by its owner since.
 #[test]

@@ -1,7 +1,7 @@
 //! The task that copies a volume into the vault.
 
 use snapshot_domain::{Content, ContentDigest, Error, OrganizationId, SnapshotId, VolumeId};
-use snapshot_vault::{Domain, StoredCopy, VaultError};
+use snapshot_vault::{BlobError, Domain, StoredCopy, VaultError};
 
 use super::run::{Running, Workshop};
 use crate::{
@@ -78,7 +78,8 @@ fn copy(
     Ok(())
 }
 
-/// A parent only saves work: a damaged one is done without.
+/// A parent only saves work: one that is damaged, or that the disk does not give back, is done without. When it is the store
+/// as a whole that fails, what the copy has to store tells.
 fn usable_parent(
     workshop: &Workshop,
     parent: SnapshotId,
@@ -86,7 +87,11 @@ fn usable_parent(
 ) -> Result<Option<StoredCopy>, MoveError> {
     match open_manifest(&workshop.vault, domain, parent) {
         Ok(copy) => Ok(Some(copy)),
-        Err(error @ (VaultError::Damaged { .. } | VaultError::UnsupportedVersion { .. })) => {
+        Err(
+            error @ (VaultError::Damaged { .. }
+            | VaultError::UnsupportedVersion { .. }
+            | VaultError::Blob(BlobError::Io { .. })),
+        ) => {
             log::warn!(snapshot:% = parent; "the volume's latest snapshot can't be compared with: {error}");
             Ok(None)
         }

@@ -1,6 +1,7 @@
 //! One worker of a copy.
 
 use super::CopySession;
+use crate::blob::BlobError;
 use crate::codec::Sealer;
 use crate::digest::{PageRead, is_zero, zero_hash};
 use crate::error::VaultError;
@@ -47,7 +48,7 @@ enum ParentPage {
         hash: ChunkHash,
         entries: Arc<Page>,
     },
-    /// A page that can't be read any more. If the new page is equal to it, it must be stored again, though the index
+    /// A page that can't be read, or not now. If the new page is equal to it, it must be stored again, though the index
     /// believes that it is there.
     Damaged,
 }
@@ -174,6 +175,11 @@ impl<'a> PageWriter<'a> {
             Ok(entries) => Ok(ParentPage::Known { hash, entries }),
             Err(VaultError::Damaged { object, reason, .. }) => {
                 log::warn!("copying page {page} without its parent's: {object}: {reason}");
+                Ok(ParentPage::Damaged)
+            }
+            // A parent only saves work. When it is the store as a whole that fails, what the copy has to store tells.
+            Err(VaultError::Blob(error @ BlobError::Io { .. })) => {
+                log::warn!("copying page {page} without its parent's: {error}");
                 Ok(ParentPage::Damaged)
             }
             Err(error) => Err(error),

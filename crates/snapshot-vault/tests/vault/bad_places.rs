@@ -1,6 +1,6 @@
 //! Places of a disk that give back nothing: neither whole nor damaged, and no reason to leave the rest unchecked.
 
-use crate::support::{CHUNK, PAGE, copy, master, noise, open};
+use crate::support::{CHUNK, PAGE, copy, copy_with, master, noise, open, read_all};
 use snapshot_vault::testing::{MemoryBlobs, MemoryCatalog, MemoryIndex};
 use snapshot_vault::{
     BlobEntry, BlobError, BlobKey, BlobStore, BlobWriter, CopyOutcome, Domain, DomainId, Verification, VerifyOptions,
@@ -9,6 +9,7 @@ use snapshot_vault::{
 use std::num::NonZero;
 use std::ops::{ControlFlow, Range};
 use std::sync::Arc;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 type Fails = dyn Fn(&BlobKey, Range<u64>) -> bool + Send + Sync;
@@ -163,4 +164,34 @@ fn an_index_page_that_fails_later_than_its_pack_leaves_its_copy_undecided() {
         undecided += 1;
     }
     assert!(undecided > 2, "{undecided}");
+}
+
+#[test]
+fn a_copy_whose_parent_has_a_page_that_the_disk_does_not_give_back_stores_the_page_again() {
+    let bad_pack: Arc<OnceLock<BlobKey>> = Arc::default();
+    let disk = BadDisk {
+        inner: MemoryBlobs::default(),
+        fails: Arc::new({
+            let bad_pack = Arc::clone(&bad_pack);
+            move |key, bytes| bad_pack.get() == Some(key) && is_of_full_page(&bytes)
+        }),
+    };
+    let blobs = disk.inner.clone();
+    let vault = open(Arc::new(disk), &MemoryIndex::default(), &MemoryCatalog::default());
+    let domain = vault.unwrap().domain(DomainId::random()).unwrap();
+    let content = noise(1, PAGE);
+    let parent = copy(&domain, &content, None);
+    // The page is the last record, so that it lies in the pack that was stored last.
+    let packs = blobs
+        .keys()
+        .into_iter()
+        .filter(|key| key.as_str().starts_with("packs/"));
+    let smallest = packs.min_by_key(|key| blobs.size(key).unwrap());
+    bad_pack.set(smallest.unwrap()).unwrap();
+    assert!(read_all(&parent).is_err());
+
+    let summary = copy_with(&domain, &content, Some(&parent), 1, 0);
+
+    assert_eq!((summary.new_chunks, summary.new_pages), (0, 1));
+    assert!(read_all(&parent).unwrap() == content);
 }
