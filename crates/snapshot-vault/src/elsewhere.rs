@@ -7,13 +7,14 @@ use crate::catalog::{PackStanding, PackSummary, SetAside};
 use crate::census::listed;
 use crate::checked::CheckedRecords;
 use crate::error::VaultError;
+use crate::format::names;
 use crate::format::pack::{Footer, FooterEntry};
 use crate::hash::ChunkId;
 use crate::id::PackId;
 use crate::index::{IndexEntry, Location, knows_pack};
 use crate::pack::read_footer;
-use crate::vault::Vault;
-use std::collections::HashSet;
+use crate::vault::{Vault, VaultCore};
+use std::collections::{HashMap, HashSet};
 
 /// Leads the index to whole ones of those chunks that it finds only where they are set aside, as far as there are any. Reads
 /// the footers of all packs, if there is such a chunk.
@@ -69,7 +70,7 @@ pub(crate) fn lead_past_damage(vault: &Vault, stop: &dyn Fn() -> bool) -> Result
 }
 
 /// What of a pack that nobody seems to need is the only whole one: the index finds it in another pack, and there it is
-/// damaged. `is_needed` tells what is known to be in use in this very pack.
+/// damaged, or can't be found by an index that is made anew. `is_needed` tells what is known to be in use in this very pack.
 pub(crate) fn only_whole_here(
     vault: &Vault,
     records: &mut CheckedRecords<'_>,
@@ -95,6 +96,7 @@ pub(crate) fn only_whole_here(
         return Ok(Vec::new());
     };
     let keys = &domain.core.keys;
+    let mut footers: HashMap<PackId, bool> = HashMap::new();
     let mut only = Vec::new();
     for (here, at) in elsewhere {
         if stop() {
@@ -105,7 +107,9 @@ pub(crate) fn only_whole_here(
             length: at.length,
             ..here
         };
-        if records.read(at.pack, &there, keys)?.is_err() && records.read(pack.id, &here, keys)?.is_ok() {
+        let has_footer = *footers.entry(at.pack).or_insert_with(|| has_footer(core, at.pack));
+        let is_whole_there = has_footer && records.read(at.pack, &there, keys)?.is_ok();
+        if !is_whole_there && records.read(pack.id, &here, keys)?.is_ok() {
             only.push(OnlyWhole {
                 here: here.for_index(),
                 damaged: SetAside {
@@ -117,6 +121,12 @@ pub(crate) fn only_whole_here(
         }
     }
     Ok(only)
+}
+
+/// Whether an index that is made anew would find what a pack holds.
+fn has_footer(core: &VaultCore, pack: PackId) -> bool {
+    let size = core.blobs.size(&names::pack(pack));
+    size.is_ok_and(|size| matches!(read_footer(&*core.blobs, pack, size), Ok(Ok(_))))
 }
 
 /// A record that is whole, and damaged where the index finds it.

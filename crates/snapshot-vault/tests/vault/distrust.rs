@@ -268,3 +268,41 @@ fn a_collection_keeps_the_whole_one_of_two_chunks_whether_it_is_known_which_is_d
         assert_eq!(read_all(&stored).unwrap(), content);
     }
 }
+
+#[test]
+fn a_collection_keeps_a_chunk_whose_other_place_a_new_index_would_not_find() {
+    let test = TestVault::new();
+    let content = noise(1, CHUNK);
+    let sessions = [(); 2].map(|()| {
+        test.domain
+            .begin_copy(ManifestId::random(), CHUNK as u64, None)
+            .unwrap()
+    });
+    let mut workers = sessions.each_ref().map(|session| session.worker().unwrap());
+    for worker in &mut workers {
+        worker.begin_page(0).unwrap();
+        worker.push(&content).unwrap();
+        worker.finish_page().unwrap();
+    }
+    // Neither relied on the other, so both have stored the chunk.
+    for worker in workers {
+        worker.finish().unwrap();
+    }
+    let copies = sessions.map(|session| session.commit(b"").unwrap().manifest);
+    let chunk = test.chunk_at(packs(&test)[0], 64);
+    let found_in = test.index.locate(&[chunk]).unwrap()[0].unwrap().pack;
+    let key = test.pack_key(found_in);
+    let mut bytes = test.blobs.get(&key).unwrap();
+    let in_footer = bytes.len() - 100;
+    bytes[in_footer] ^= 1;
+    test.blobs.overwrite(&key, bytes);
+
+    collect(&test);
+    collect(&test);
+    let test = test.restarted();
+    test.vault.reconcile().unwrap();
+
+    for copy in copies {
+        assert_eq!(read_all(&test.domain.open_manifest(copy).unwrap()).unwrap(), content);
+    }
+}
