@@ -7,6 +7,7 @@ mod chunk_indexes;
 mod collect;
 mod crashes;
 mod damage;
+mod damage_in_any_order;
 mod distrust;
 mod fixture;
 mod flips;

@@ -1,0 +1,210 @@
+//! Damage, losses, copies, collections and restarts in any order. Nothing but damage costs a copy anything: as long as some
+//! pack holds all that a copy needs, the copy reads after the damage was looked for, and no collection takes that from it.
+//! What is stored while all damage is known reads at once.
+
+use crate::support::{CHUNK, TestVault, master, noise, read_all};
+use proptest::prelude::*;
+use proptest::sample::Index;
+use snapshot_vault::testing::Promises;
+use snapshot_vault::{
+    BlobKey, BlobStore, CatalogError, CollectOptions, CopyOutcome, ManifestId, PackCatalog, RunningCopies,
+    VerifyOptions, verify_stored, verify_vault,
+};
+use std::collections::{BTreeMap, BTreeSet};
+use std::num::NonZero;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+#[derive(Clone, Debug)]
+enum Step {
+    /// So many copies at once of chunks that many contents have.
+    Copy {
+        chunks: Vec<u64>,
+        at_once: usize,
+    },
+    Delete(Index),
+    /// Changes a byte of a pack.
+    Flip(Index, Index),
+    /// Removes a pack, as nobody should.
+    Lose(Index),
+    /// Looks for damage, and starts again.
+    Check {
+        is_index_lost: bool,
+    },
+    /// The same without the catalog, too, which knew of damage.
+    Recover,
+    Collect {
+        live_share: f64,
+    },
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let chunks = || prop::collection::vec(0..8_u64, 1..5);
+    let step = prop_oneof![
+        6 => (chunks(), 1..3_usize).prop_map(|(chunks, at_once)| Step::Copy { chunks, at_once }),
+        1 => any::<Index>().prop_map(Step::Delete),
+        2 => any::<(Index, Index)>().prop_map(|(pack, at)| Step::Flip(pack, at)),
+        1 => any::<Index>().prop_map(Step::Lose),
+        2 => any::<bool>().prop_map(|is_index_lost| Step::Check { is_index_lost }),
+        1 => Just(Step::Recover),
+        3 => prop::sample::select(vec![0.0, 0.5, 1.0]).prop_map(|live_share| Step::Collect { live_share }),
+    ];
+    prop::collection::vec(step, 1..30)
+}
+
+struct NothingRuns;
+
+impl RunningCopies for NothingRuns {
+    fn running(&self) -> Result<Vec<ManifestId>, CatalogError> {
+        Ok(Vec::new())
+    }
+}
+
+struct World {
+    test: TestVault,
+    copies: BTreeMap<ManifestId, Vec<u8>>,
+    is_all_damage_known: bool,
+}
+
+impl World {
+    fn new() -> Self {
+        Self {
+            test: TestVault::new(),
+            copies: BTreeMap::new(),
+            is_all_damage_known: true,
+        }
+    }
+
+    fn step(&mut self, step: &Step) {
+        let whole_before = self.whole();
+        match step {
+            Step::Copy { chunks, at_once } => self.copy(chunks, *at_once),
+            Step::Delete(which) => {
+                if let Some(id) = pick(self.copies.keys().copied().collect(), *which) {
+                    self.test.domain.delete_manifest(id).unwrap();
+                    self.copies.remove(&id);
+                }
+            }
+            Step::Flip(which, at) => {
+                if let Some(pack) = pick(self.packs(), *which) {
+                    let mut bytes = self.test.blobs.get(&pack).unwrap();
+                    let at = at.index(bytes.len());
+                    bytes[at] ^= 4;
+                    self.test.blobs.overwrite(&pack, bytes);
+                    self.is_all_damage_known = false;
+                }
+            }
+            Step::Lose(which) => {
+                if let Some(pack) = pick(self.packs(), *which) {
+                    self.test.blobs.delete(&pack).unwrap();
+                    self.is_all_damage_known = false;
+                }
+            }
+            Step::Check { is_index_lost } => {
+                if *is_index_lost {
+                    self.test = self.test.restarted();
+                }
+                self.check();
+            }
+            Step::Recover => {
+                self.test = self.test.recovered();
+                self.test.vault.reconcile().unwrap();
+                self.check();
+            }
+            Step::Collect { live_share } => self.collect(*live_share),
+        }
+        if !matches!(step, Step::Flip(..) | Step::Lose(_)) {
+            let whole = self.whole();
+            let lost = |id: &&ManifestId| self.copies.contains_key(id) && !whole.contains(id);
+            assert_eq!(whole_before.iter().filter(lost).count(), 0, "{step:?}");
+        }
+    }
+
+    fn copy(&mut self, chunks: &[u64], at_once: usize) {
+        let content: Vec<u8> = chunks.iter().flat_map(|seed| noise(100 + seed, CHUNK)).collect();
+        let domain = &self.test.domain;
+        let begin = |id| domain.begin_copy(id, content.len() as u64, None).unwrap();
+        let sessions: Vec<_> = (0..at_once).map(|_| begin(ManifestId::random())).collect();
+        let mut workers: Vec<_> = sessions.iter().map(|session| session.worker().unwrap()).collect();
+        for worker in &mut workers {
+            worker.begin_page(0).unwrap();
+            worker.push(&content).unwrap();
+            worker.finish_page().unwrap();
+        }
+        for worker in workers {
+            worker.finish().unwrap();
+        }
+        for session in sessions {
+            let id = session.commit(b"").unwrap().manifest;
+            self.copies.insert(id, content.clone());
+            if self.is_all_damage_known {
+                self.assert_reads(id);
+            }
+        }
+    }
+
+    fn check(&mut self) {
+        let found = verify_stored(Arc::new(self.test.blobs.clone()), &one_thread(), &|_| {}).unwrap();
+        self.test.catalog.set_aside(&found.set_aside).unwrap();
+        self.test.vault.reconcile().unwrap();
+        self.is_all_damage_known = true;
+        for id in self.whole() {
+            self.assert_reads(id);
+        }
+    }
+
+    fn collect(&self, live_share: f64) {
+        let options = CollectOptions {
+            live_share,
+            ..CollectOptions::default()
+        };
+        let impatient = &mut |_| ControlFlow::Break(());
+        let vault = &self.test.vault;
+        vault
+            .collect(&NothingRuns, &Promises::default(), &options, impatient, &|| false)
+            .unwrap();
+    }
+
+    fn assert_reads(&self, id: ManifestId) {
+        let copy = self.test.domain.open_manifest(id).unwrap();
+        assert!(read_all(&copy).unwrap() == self.copies[&id]);
+    }
+
+    /// The copies of which the packs hold everything, wherever it is.
+    fn whole(&self) -> BTreeSet<ManifestId> {
+        let found = verify_vault(Arc::new(self.test.blobs.clone()), &master(), &one_thread(), &|_| {});
+        let outcomes = found.unwrap().outcomes.into_iter();
+        outcomes
+            .filter(|(.., outcome)| *outcome == CopyOutcome::Whole)
+            .map(|(_, id, _)| id)
+            .collect()
+    }
+
+    fn packs(&self) -> Vec<BlobKey> {
+        let mut keys = self.test.blobs.keys();
+        keys.retain(|key| key.as_str().starts_with("packs/"));
+        keys
+    }
+}
+
+fn pick<T>(mut all: Vec<T>, which: Index) -> Option<T> {
+    (!all.is_empty()).then(|| all.swap_remove(which.index(all.len())))
+}
+
+fn one_thread() -> VerifyOptions {
+    VerifyOptions {
+        threads: NonZero::<usize>::MIN,
+        ..VerifyOptions::default()
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(100))]
+    #[test]
+    fn nothing_but_damage_costs_a_copy_anything(steps in steps()) {
+        let mut world = World::new();
+        for step in &steps {
+            world.step(step);
+        }
+    }
+}
