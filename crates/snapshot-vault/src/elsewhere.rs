@@ -3,6 +3,7 @@
 //! The index knows one place of each chunk. Two copies at once store a chunk twice, and so does one that heals it: when the
 //! index is made anew by somebody who knows nothing of the damage, it may lead to the damaged one of the two.
 
+use crate::blob::BlobError;
 use crate::catalog::{PackStanding, PackSummary, SetAside};
 use crate::census::listed;
 use crate::checked::CheckedRecords;
@@ -33,6 +34,10 @@ pub(crate) fn lead_past_damage(vault: &Vault, stop: &dyn Fn() -> bool) -> Result
     if wanted.is_empty() {
         return Ok(());
     }
+    log::info!(
+        "{} chunks are damaged where the index finds them: looking for them in all packs",
+        wanted.len()
+    );
     let mut records = CheckedRecords::new(vault)?;
     for pack in listed(&*core.catalog)? {
         if wanted.is_empty() {
@@ -79,8 +84,11 @@ pub(crate) fn only_whole_here(
     stop: &dyn Fn() -> bool,
 ) -> Result<Vec<OnlyWhole>, VaultError> {
     let core = &*vault.0;
-    let Ok(Ok(Footer { entries, .. })) = read_footer(&*core.blobs, pack.id, pack.size_bytes) else {
-        return Ok(Vec::new());
+    let entries = match read_footer(&*core.blobs, pack.id, pack.size_bytes) {
+        Ok(Ok(Footer { entries, .. })) => entries,
+        // Of what is lost or damaged as a whole nothing is left to be kept. What can't be read now may be whole.
+        Ok(Err(_)) | Err(BlobError::NotFound { .. }) => return Ok(Vec::new()),
+        Err(error) => return Err(error.into()),
     };
     let others = entries.iter().enumerate().filter(|(ordinal, _)| !is_needed(*ordinal));
     let others: Vec<FooterEntry> = others.map(|(_, entry)| *entry).collect();
@@ -91,9 +99,11 @@ pub(crate) fn only_whole_here(
     if elsewhere.is_empty() {
         return Ok(Vec::new());
     }
-    // Without the key nothing can be opened, here or there.
-    let Ok(domain) = vault.existing_domain(pack.domain) else {
-        return Ok(Vec::new());
+    let domain = match vault.existing_domain(pack.domain) {
+        Ok(domain) => domain,
+        Err(VaultError::Blob(error)) => return Err(error.into()),
+        // Without the key nothing can be opened, here or there.
+        Err(_) => return Ok(Vec::new()),
     };
     let keys = &domain.core.keys;
     let mut footers: HashMap<PackId, bool> = HashMap::new();
