@@ -107,6 +107,15 @@ pub(crate) fn summary(id: PackId, domain: DomainId, size_bytes: u64, entries: &[
     }
 }
 
+/// Whether the store gives back what lies at the beginning or at the end of a pack: then it is only a place in between that
+/// it does not.
+pub(crate) fn is_given_elsewhere(blobs: &dyn BlobStore, pack: PackId) -> bool {
+    let key = names::pack(pack);
+    let is_given = |offset| blobs.read(&key, offset, &mut [0; TRAILER_BYTES]).is_ok();
+    let end = || blobs.size(&key).ok()?.checked_sub(TRAILER_BYTES as u64);
+    is_given(0) || end().is_some_and(is_given)
+}
+
 const CONTRADICTION: Flaw = Flaw::Bytes("header and footer contradict each other");
 
 /// Reads what a stored pack of `size_bytes` holds. The inner error says why it is no whole pack.

@@ -348,7 +348,7 @@ impl VaultCore {
             }
         }
         log::error!(
-            "chunk {} at {} of pack {} is damaged",
+            "chunk {} at {} of pack {} is damaged, or can't be read",
             chunk.chunk,
             chunk.offset,
             chunk.pack

@@ -5,6 +5,7 @@ pub(crate) mod local;
 
 pub use direct::Piece;
 
+use rustix::io::Errno;
 use std::fmt;
 use std::io;
 use std::ops::ControlFlow;
@@ -207,5 +208,11 @@ impl BlobError {
     /// Whether the store has no room left.
     pub const fn is_no_space(&self) -> bool {
         matches!(self, Self::NoSpace { .. })
+    }
+
+    /// Whether a disk does not give back the bytes that were asked for, as at a bad sector. It says the same when it gives
+    /// back none at all.
+    pub(crate) fn is_of_bad_place(&self) -> bool {
+        matches!(self, Self::Io { source, .. } if source.raw_os_error() == Some(Errno::IO.raw_os_error()))
     }
 }

@@ -100,7 +100,7 @@ impl StoredCopy {
         match read {
             Ok(()) => {}
             // One by one, to give out what can be read and to tell exactly where the loss begins.
-            Err(BlobError::NotFound { .. } | BlobError::Short { .. }) if run.len() > 1 => {
+            Err(error) if run.len() > 1 && is_of_one_chunk(&error) => {
                 return run
                     .iter()
                     .try_for_each(|wanted| self.read_run(std::slice::from_ref(wanted), buffers, sink));
@@ -133,6 +133,11 @@ impl StoredCopy {
         }
         Ok(())
     }
+}
+
+/// Whether others of a run may be read nevertheless.
+fn is_of_one_chunk(error: &BlobError) -> bool {
+    matches!(error, BlobError::NotFound { .. } | BlobError::Short { .. }) || error.is_of_bad_place()
 }
 
 /// Whether a chunk can be read together with those before it.

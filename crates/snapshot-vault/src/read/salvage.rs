@@ -5,7 +5,6 @@ use crate::blob::BlobError;
 use crate::digest::PageRead;
 use crate::error::VaultError;
 use crate::verify::UNREADABLE;
-use rustix::io::Errno;
 use std::io;
 use std::ops::Range;
 
@@ -37,11 +36,10 @@ impl Lost {
                 (object, "written by a later version of this program", true)
             }
             // A place on the disk that can't be read. Any other failure is one of the whole store.
-            VaultError::Blob(BlobError::Io { path, source })
-                if source.raw_os_error() == Some(Errno::IO.raw_os_error()) =>
-            {
-                (path, UNREADABLE, true)
-            }
+            VaultError::Blob(error) if error.is_of_bad_place() => match error {
+                BlobError::Io { path, .. } => (path, UNREADABLE, true),
+                other => return Err(other.into()),
+            },
             other => return Err(other),
         };
         Ok(Self {

@@ -11,7 +11,7 @@ use crate::format::record::{Kind, OVERHEAD_BYTES, Record};
 use crate::format::{Flaw, names};
 use crate::id::{ChunkSize, DomainId, PackId};
 use crate::key::DomainKeys;
-use crate::pack::read_footer;
+use crate::pack::{is_given_elsewhere, read_footer};
 use std::ops::{ControlFlow, Range};
 use std::slice;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -215,6 +215,7 @@ impl Worker<'_> {
         };
         let mut left = len as u64;
         let mut record = Vec::new();
+        let mut bad_places = Vec::new();
         for entry in &section.entries {
             let outcome = if is_read {
                 let at = usize::try_from(u64::from(entry.offset) - section.range.start).expect("within the section");
@@ -226,7 +227,12 @@ impl Worker<'_> {
                     Ok(()) => check_record(&mut self.opener, &record, entry, keys),
                     Err(BlobError::NotFound { .. }) => return Ok(()),
                     Err(BlobError::Short { .. }) => Err(CUT_OFF),
-                    Err(BlobError::Io { .. }) => Err(UNREADABLE),
+                    Err(error @ BlobError::Io { .. }) => {
+                        if error.is_of_bad_place() {
+                            bad_places.push(*entry);
+                        }
+                        Err(UNREADABLE)
+                    }
                     Err(error) => return Err(error.into()),
                 }
             };
@@ -239,6 +245,9 @@ impl Worker<'_> {
             drop(findings);
             left -= u64::from(entry.length);
             self.check.pace.advance(entry.length.into());
+        }
+        if !bad_places.is_empty() && is_given_elsewhere(blobs, section.pack.id) {
+            self.check.findings().bad_places(section.pack.id, &bad_places);
         }
         if is_read && let Err(flaw) = check_ends(section, self.piece.bytes()) {
             self.check.findings().pack(section.pack.id, flaw.reason());

@@ -24,7 +24,7 @@ pub struct Verification {
     pub damage: Vec<Damage>,
     /// What the check came to for each copy, in the order of their names; nothing, when nothing was opened.
     pub outcomes: Vec<(DomainId, ManifestId, CopyOutcome)>,
-    /// The chunks that are damaged, as far as their packs tell which they are.
+    /// The chunks that are damaged, as far as their packs tell which they are, and those at bad places of the disk.
     pub set_aside: Vec<SetAside>,
 }
 
@@ -108,11 +108,7 @@ impl Findings {
 
     pub(super) fn record(&mut self, pack: PackId, entry: &FooterEntry, reason: &'static str) {
         if reason != UNREADABLE {
-            self.checked.set_aside.push(SetAside {
-                chunk: entry.id,
-                pack,
-                offset: entry.offset,
-            });
+            self.set_aside(pack, entry);
         }
         let start = u64::from(entry.offset);
         self.damaged_records.insert((pack, entry.offset));
@@ -122,6 +118,21 @@ impl Findings {
             place: Some(start..start + u64::from(entry.length)),
             reason,
             lost: Vec::new(),
+        });
+    }
+
+    /// Notes that no copy is to count on records that the disk does not give back, while it does others of their pack.
+    pub(super) fn bad_places(&mut self, pack: PackId, entries: &[FooterEntry]) {
+        for entry in entries {
+            self.set_aside(pack, entry);
+        }
+    }
+
+    fn set_aside(&mut self, pack: PackId, entry: &FooterEntry) {
+        self.checked.set_aside.push(SetAside {
+            chunk: entry.id,
+            pack,
+            offset: entry.offset,
         });
     }
 
