@@ -90,6 +90,29 @@ fn a_key_that_is_given_twice_is_refused() {
 }
 
 #[test]
+fn what_nobody_reads_may_be_given_twice() {
+    let service = Service::start();
+    let client = service.client();
+    let body = format!(r#"{{"name": "x", "organization": "{ORGANIZATION}", "size": 512, "x": 1, "x": 2}}"#);
+
+    let made = client
+        .call("POST", "/volumes", &[JSON], body.as_bytes())
+        .expect(201)
+        .json();
+    let changed = format!("/volumes/{}", id_of(&made["volume"]));
+    let read_only = br#"{"name": "y", "size": 1, "size": 2, "state": "error", "state": "saving"}"#;
+    let answer = client.call("PUT", &changed, &[JSON], read_only).expect(200).json();
+
+    assert_eq!(answer["volume"]["name"], "y");
+    assert_eq!(answer["volume"]["size"], 512);
+    client.get("/volumes?x=1&x=2&y=%FF").expect(200);
+    let wrong = client.get("/volumes?name=x&name=y&x=1&x=2").expect(400).json();
+    assert_eq!(wrong["fields"], json!({"name": ["must not be given more than once"]}));
+    let wrong = client.get("/volumes?name=%FF").expect(400).json();
+    assert_eq!(wrong["fields"], json!({"name": ["must be valid UTF-8"]}));
+}
+
+#[test]
 fn other_media_types_are_not_taken() {
     let service = Service::start();
     let client = service.client();

@@ -18,6 +18,8 @@ type Sentence = String;
 #[derive(Debug)]
 pub(super) struct Fields {
     values: Map<String, Value>,
+    /// What is wrong with how fields were sent. It matters once they are read: what nobody reads is ignored.
+    unread: FieldErrors,
     wrong: FieldErrors,
 }
 
@@ -26,6 +28,7 @@ impl Fields {
     pub(super) const fn new(values: Map<String, Value>) -> Self {
         Self {
             values,
+            unread: FieldErrors::new(),
             wrong: FieldErrors::new(),
         }
     }
@@ -41,10 +44,10 @@ impl Fields {
         let mut fields = Self::new(Map::new());
         for (key, value) in pairs.into_inner() {
             if (key.clone() + &value).contains(char::REPLACEMENT_CHARACTER) {
-                fields.blame(&key, "must be valid UTF-8");
+                fields.blame_once_read(&key, "must be valid UTF-8");
             }
             if fields.values.insert(key.clone(), Value::String(value)).is_some() {
-                fields.blame(&key, "must not be given more than once");
+                fields.blame_repeated(&key);
             }
         }
         Ok(fields)
@@ -60,6 +63,20 @@ impl Fields {
         self.wrong.entry(key.to_owned()).or_default().push(sentence.into());
     }
 
+    /// Notes that a field was sent more than once: which one is meant nobody can tell, if it is one that is read.
+    pub(super) fn blame_repeated(&mut self, key: &str) {
+        self.blame_once_read(key, "must not be given more than once");
+    }
+
+    fn blame_once_read(&mut self, key: &str, sentence: &str) {
+        self.unread.entry(key.to_owned()).or_default().push(sentence.to_owned());
+    }
+
+    /// Notes that a field is read, and what is wrong with how it was sent.
+    fn begin_to_read(&mut self, key: &str) {
+        self.wrong.extend(self.unread.remove_entry(key));
+    }
+
     /// A field as it was sent; `null` is the same as nothing.
     pub(super) fn sent(&self, key: &str) -> Option<&Value> {
         self.values.get(key).filter(|value| !value.is_null())
@@ -67,6 +84,7 @@ impl Fields {
 
     /// A field that has to be there. `None` when it is wrong, which is noted.
     pub(super) fn required<T>(&mut self, key: &str, read: impl FnOnce(&Value) -> Result<T, Sentence>) -> Option<T> {
+        self.begin_to_read(key);
         match self.values.get(key).map(read) {
             Some(Ok(value)) => Some(value),
             Some(Err(sentence)) => {
@@ -87,6 +105,7 @@ impl Fields {
         key: &str,
         read: impl FnOnce(&Value) -> Result<T, Sentence>,
     ) -> Option<Option<T>> {
+        self.begin_to_read(key);
         match self.sent(key).map(read) {
             None => Some(None),
             Some(Ok(value)) => Some(Some(value)),

@@ -34,7 +34,7 @@ fn parse(body: &[u8]) -> Result<Fields, ApiError> {
     };
     let mut fields = Fields::new(fields);
     for key in repeated {
-        fields.blame(&key, "must not be given more than once");
+        fields.blame_repeated(&key);
     }
     Ok(fields)
 }
@@ -95,7 +95,7 @@ fn check_media_type(headers: &HeaderMap) -> Result<(), ApiError> {
     }
 }
 
-/// An object's fields, and which of them are there more than once: which one is meant nobody can tell.
+/// An object's fields, and which of them are there more than once.
 struct Object {
     fields: Map<String, Value>,
     repeated: Vec<String>,
