@@ -347,6 +347,23 @@ fn parts_and_packed_bodies_can_not_be_written() {
 }
 
 #[test]
+fn a_form_is_no_image() {
+    let Prepared {
+        client, bytes, paths, ..
+    } = &prepared();
+    let form = b"--x\r\nContent-Disposition: form-data; name=\"file\"; filename=\"disk.raw\"\r\n\r\nbytes\r\n--x--\r\n";
+    let put = |media_type: &str, body: &[u8]| client.call("PUT", &paths[0], &[("Content-Type", media_type)], body);
+
+    for media_type in ["multipart/form-data; boundary=x", "Multipart/Form-Data; boundary=x"] {
+        let answer = put(media_type, form).expect(415).json();
+        assert_eq!(answer["type"], "invalid_request_error", "{media_type}");
+    }
+
+    assert!(client.get(&paths[0]).expect(200).body == *bytes);
+    put("application/x-www-form-urlencoded", b"bytes").expect(200);
+}
+
+#[test]
 fn a_snapshot_in_the_making_can_not_be_read() {
     let service = Service::start();
     let client = service.client();

@@ -6,7 +6,7 @@ use std::{thread, time::Duration};
 
 use actix_web::{
     HttpRequest,
-    http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, HeaderMap},
+    http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, HeaderMap},
     rt::time::timeout,
     web::{Bytes, BytesMut, Data, Payload},
 };
@@ -36,6 +36,7 @@ pub(super) async fn receive(
     mut payload: Payload,
 ) -> Result<Volume, ApiError> {
     check_not_encoded(request.headers())?;
+    check_not_a_form(request.headers())?;
     if request.headers().contains_key(CONTENT_RANGE) {
         let message = "A part of a volume can't be written: send all its bytes, without Content-Range";
         return Err(ApiError::BadRequest(message.to_owned()));
@@ -91,6 +92,24 @@ pub(super) fn check_not_encoded(headers: &HeaderMap) -> Result<(), ApiError> {
             "The body must be sent without Content-Encoding",
         ))
     }
+}
+
+/// Refuses a form with a file in it: its boundaries would become bytes of the volume, and nobody would notice. Any other type
+/// is taken, for clients name one that means nothing to them: `curl --data-binary` says that it sends a form, and sends bytes.
+///
+/// # Errors
+///
+/// 415 for a body of several parts.
+fn check_not_a_form(headers: &HeaderMap) -> Result<(), ApiError> {
+    const SEVERAL_PARTS: &[u8] = b"multipart/";
+    let sent = headers.get(CONTENT_TYPE).map(|sent| sent.as_bytes().trim_ascii_start());
+    let begins = sent.and_then(|sent| sent.get(..SEVERAL_PARTS.len()));
+    if begins.is_some_and(|begins| begins.eq_ignore_ascii_case(SEVERAL_PARTS)) {
+        return Err(ApiError::UnsupportedMediaType(
+            "The body must be the bytes alone, not a form with a file in it",
+        ));
+    }
+    Ok(())
 }
 
 /// Waits for the next part of a body, but not for ever.
