@@ -5,7 +5,7 @@ use std::{sync::Barrier, thread};
 use serde_json::{Value, json};
 
 use crate::{
-    client::{Answer, Client, id_of},
+    client::{Answer, Client, id_of, noise},
     service::{ORGANIZATION, Service, wait_for},
 };
 
@@ -361,4 +361,24 @@ fn bytes_are_read_only_as_they_were_seen() {
         client.call(method, &data, &[("If-Match", &tag)], b"").expect(200);
         client.call(method, &data, &[("If-Match", "*")], b"").expect(200);
     }
+}
+
+#[test]
+fn the_tag_of_a_volumes_bytes_tells_nothing_of_the_host_and_outlives_the_process() {
+    let service = Service::start();
+    let volume = service.client().make_volume_of(&noise(512, 1));
+    let data = format!("/volumes/{volume}/data");
+    let tag = tag_of_bytes(&service.client(), &data);
+
+    let digits = tag.trim_matches('"');
+    assert_eq!(digits.len(), 32, "{tag}");
+    assert!(digits.bytes().all(|digit| digit.is_ascii_hexdigit()), "{tag}");
+    let service = service.restart();
+    assert_eq!(tag_of_bytes(&service.client(), &data), tag);
+    service.client().write(&volume, &noise(512, 1)).expect(200);
+    assert_ne!(tag_of_bytes(&service.client(), &data), tag);
+}
+
+fn tag_of_bytes(client: &Client, path: &str) -> String {
+    client.head(path).expect(200).header("etag").to_owned()
 }

@@ -10,6 +10,6 @@
 mod http;
 
 pub use http::{
-    Api, ApiSettings, Changes, Health, LongReads, Rate, Rates, Reads, Transfers, Turns, app, end_when_unused,
-    forget_old_answers, openapi_json,
+    Api, ApiSettings, BytesTags, Changes, Health, LongReads, Rate, Rates, Reads, Transfers, Turns, app,
+    end_when_unused, forget_old_answers, openapi_json,
 };

@@ -4,7 +4,7 @@ use std::{num::NonZero, sync::Arc};
 
 use actix_web::web::Data;
 use anyhow::Context as _;
-use snapshot_api::{Api, ApiSettings, Changes, Health, LongReads, Rates, Reads, Transfers, Turns};
+use snapshot_api::{Api, ApiSettings, BytesTags, Changes, Health, LongReads, Rates, Reads, Transfers, Turns};
 use snapshot_domain::{
     InstanceId, Name, Result as DomainResult, Timestamp, Work,
     ports::{Clock as _, PackRepository},
@@ -72,7 +72,8 @@ pub(crate) fn serve(settings: &Settings) -> anyhow::Result<()> {
         .transpose()
         .context("starting the thread that checks snapshots failed")?;
 
-    let api = Data::new(parts.api(settings, &runner, changes));
+    let tags = BytesTags::of(master_key(settings, &folder)?.to_hex().as_bytes());
+    let api = Data::new(parts.api(settings, &runner, changes, tags));
     let served = server::serve(settings, api, |url| bootstrap(settings, &parts.store, url));
 
     log::info!("putting running tasks back");
@@ -201,11 +202,15 @@ fn sqlite_url(folder: &DataFolder) -> anyhow::Result<String> {
     Ok(format!("sqlite:{text}"))
 }
 
-fn open_vault(settings: &Settings, folder: &DataFolder, store: &Store) -> anyhow::Result<Vault> {
-    let key = match &settings.vault.master_key {
+fn master_key(settings: &Settings, folder: &DataFolder) -> anyhow::Result<MasterKey> {
+    Ok(match &settings.vault.master_key {
         Some(key) => key.clone(),
         None => folder.master_key(settings.vault.master_key_file.as_deref())?,
-    };
+    })
+}
+
+fn open_vault(settings: &Settings, folder: &DataFolder, store: &Store) -> anyhow::Result<Vault> {
+    let key = master_key(settings, folder)?;
     let blobs = LocalBlobs::open(&folder.vault()).context("opening the vault's folder failed")?;
     let index = RedbIndex::open(&folder.index().join("chunks.redb")).context("opening the index failed")?;
     let packs: Arc<dyn PackRepository> = Arc::new(store.clone());
@@ -349,7 +354,7 @@ impl Parts {
         }
     }
 
-    fn api(&self, settings: &Settings, runner: &Runner, changes: Changes) -> Api {
+    fn api(&self, settings: &Settings, runner: &Runner, changes: Changes, bytes_tags: BytesTags) -> Api {
         Api {
             snapshots: self.snapshots(),
             volumes: self.volumes(),
@@ -364,6 +369,7 @@ impl Parts {
             long_reads: long_reads(settings),
             health: Arc::new(StoreHealth(self.store.clone())),
             wake_workers: Box::new(runner.waker()),
+            bytes_tags,
             transfers: Transfers::at_most(settings.limits.transfers.get()),
             changes,
             rates: Rates::new(settings.limits.by_token, settings.limits.refused_by_peer),

@@ -15,7 +15,7 @@ use actix_web::{
 };
 use futures_util::{Stream, StreamExt as _, future, stream};
 use serde_json::{Value, json};
-use snapshot_api::{Api, ApiSettings, Changes, Health, LongReads, Rates, Reads, Transfers, Turns, app};
+use snapshot_api::{Api, ApiSettings, BytesTags, Changes, Health, LongReads, Rates, Reads, Transfers, Turns, app};
 use snapshot_domain::{
     Error, OrganizationId, Result, Volume, VolumeId, VolumeState,
     ports::{
@@ -104,6 +104,7 @@ impl House {
             long_reads: LongReads::at_most(NonZero::<usize>::MIN),
             health: Arc::new(Sick),
             wake_workers: Box::new(|| ()),
+            bytes_tags: BytesTags::of(b"a secret"),
             transfers: Transfers::at_most(1),
             changes: Changes::at_most(1),
             rates: Rates::new(None, None),

@@ -11,7 +11,7 @@ use snapshot_domain::{
 };
 use uuid::Uuid;
 
-use super::{Api, ApiSettings, Changes, Health, LongReads, Rates, Reads, Transfers, Turns};
+use super::{Api, ApiSettings, BytesTags, Changes, Health, LongReads, Rates, Reads, Transfers, Turns};
 
 struct Well;
 
@@ -67,6 +67,7 @@ pub(super) fn api_of(services: Services) -> Api {
         long_reads: LongReads::at_most(NonZero::<usize>::MIN),
         health: Arc::new(Well),
         wake_workers: Box::new(|| ()),
+        bytes_tags: BytesTags::of(b"a secret"),
         transfers: Transfers::at_most(1),
         changes: Changes::at_most(1),
         rates: Rates::new(None, None),

@@ -5,6 +5,7 @@ mod answer;
 mod audited;
 mod blocking;
 mod body;
+mod bytes_tag;
 mod caller;
 mod changes;
 mod download;
@@ -52,6 +53,7 @@ use snapshot_domain::{
 };
 
 pub use self::{
+    bytes_tag::BytesTags,
     changes::Changes,
     idle::end_when_unused,
     long_reads::LongReads,
@@ -101,6 +103,8 @@ pub struct Api {
     pub health: Arc<dyn Health>,
     /// Tells the workers that there is a new task. Must return at once.
     pub wake_workers: Box<dyn Fn() + Send + Sync>,
+    /// Names the bytes of volumes.
+    pub bytes_tags: BytesTags,
     /// How many volumes and snapshots may be sent or received at once.
     pub transfers: Transfers,
     /// Tells requests that wait of what they wait for.

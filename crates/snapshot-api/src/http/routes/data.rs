@@ -94,7 +94,7 @@ pub(super) async fn of_volume(api: Data<Api>, request: HttpRequest) -> Result<Ht
             of: (Resource::Volume, id.as_uuid()),
             bytes,
             size: volume.size(),
-            version,
+            version: version.map(|version| opening.bytes_tags.tag(id, &version)),
         })
     });
     download::answer(&api, &request, source.await?).await
