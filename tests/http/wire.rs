@@ -1,6 +1,9 @@
 //! What clients rely on between the lines: headers, slashes, methods, odd bodies.
 
-use crate::{client::id_of, service::Service};
+use crate::{
+    client::{id_of, noise},
+    service::Service,
+};
 
 const JSON: (&str, &str) = ("Content-Type", "application/json");
 
@@ -48,6 +51,36 @@ fn head_answers_as_get_does_without_the_body() {
             if !["date", "x-request-id"].contains(&name.as_str()) {
                 assert_eq!(head.headers.get(name), Some(value), "{path} {name}");
             }
+        }
+    }
+}
+
+#[test]
+fn a_request_that_is_sent_right_after_a_head_is_answered_right_after_it() {
+    let service = Service::start();
+    let client = service.client();
+    let volume = client.make_volume_of(&noise(512, 1));
+    let snapshot = id_of(&client.make_snapshot(&volume, "x"));
+    for _ in 0..200 {
+        client.make_volume(512);
+    }
+    let next = client.head_of("GET", "/healthz", "Connection: close\r\n");
+
+    for path in [
+        format!("/volumes/{volume}/data"),
+        format!("/snapshots/{snapshot}/data"),
+        "/volumes".to_owned(),
+        "/volumes?name=x".to_owned(),
+    ] {
+        for _ in 0..20 {
+            let answers = client.raw((client.head_of("HEAD", &path, "") + &next).as_bytes());
+            let parts: Vec<_> = answers.split("\r\n\r\n").collect();
+            let [head, second, body] = parts[..] else {
+                panic!("{path}: {answers:?}");
+            };
+            assert!(head.starts_with("HTTP/1.1 200 "), "{path}: {answers:?}");
+            assert!(second.starts_with("HTTP/1.1 200 "), "{path}: {answers:?}");
+            assert_eq!(body, r#"{"status":"ok"}"#, "{path}");
         }
     }
 }

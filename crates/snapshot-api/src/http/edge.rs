@@ -6,7 +6,10 @@ use actix_web::{
     Error, HttpMessage, HttpResponse, ResponseError,
     body::{BodySize, BoxBody, MessageBody},
     dev::{ServiceRequest, ServiceResponse},
-    http::{ConnectionType, Method, StatusCode, Version},
+    http::{
+        ConnectionType, Method, StatusCode, Version,
+        header::{CONTENT_LENGTH, HeaderValue, TRANSFER_ENCODING},
+    },
     middleware::Next,
     web::{Bytes, Data},
 };
@@ -101,9 +104,8 @@ fn head_bytes(request: &ServiceRequest) -> usize {
 fn finished(response: HttpResponse, id: RequestId, method: &Method, version: Version) -> HttpResponse {
     let mut response = explained(response, id);
     if *method == Method::HEAD {
-        response = response.map_body(|_, body| BoxBody::new(Unsent(body.size())));
-    }
-    if version < Version::HTTP_11 && response.body().size() == BodySize::Stream {
+        response = unsent(response, version);
+    } else if version < Version::HTTP_11 && response.body().size() == BodySize::Stream {
         // It knows no chunks: the end of the connection is the end of the body.
         response.head_mut().no_chunking(true);
         response.head_mut().set_connection_type(ConnectionType::Close);
@@ -129,14 +131,33 @@ fn explained(response: HttpResponse, id: RequestId) -> HttpResponse {
     error.answer(id)
 }
 
-/// The body of an answer to `HEAD`: its size is told, but it is neither read nor sent.
-struct Unsent(BodySize);
+/// The answer to `HEAD`: it tells the size of the body, which is neither read nor sent.
+///
+/// The web server only knows of the request that it read last whether it is a `HEAD`, and it may have read the next one by now.
+/// Of a body with a size it would miss the bytes then, and to one in chunks it would send the last of them. So it is given one
+/// without either, and the header comes from here.
+fn unsent(response: HttpResponse, version: Version) -> HttpResponse {
+    let (name, value) = match response.body().size() {
+        BodySize::None => return response,
+        BodySize::Sized(bytes) => (CONTENT_LENGTH, HeaderValue::from(bytes)),
+        BodySize::Stream => (TRANSFER_ENCODING, HeaderValue::from_static("chunked")),
+    };
+    let mut response = response.map_body(|_, _| BoxBody::new(Unsent));
+    response.head_mut().no_chunking(true);
+    if name == CONTENT_LENGTH || version >= Version::HTTP_11 {
+        response.headers_mut().insert(name, value);
+    }
+    response
+}
+
+/// The body of an answer to `HEAD`.
+struct Unsent;
 
 impl MessageBody for Unsent {
     type Error = std::convert::Infallible;
 
     fn size(&self) -> BodySize {
-        self.0
+        BodySize::Stream
     }
 
     fn poll_next(
