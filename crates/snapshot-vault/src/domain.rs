@@ -26,6 +26,8 @@ pub struct Domain {
 pub(crate) struct DomainCore {
     pub(crate) id: DomainId,
     pub(crate) keys: DomainKeys,
+    /// The object of its key, as it is stored: the key is sealed in it.
+    pub(crate) sealed_key: Vec<u8>,
 }
 
 impl Domain {

@@ -46,6 +46,7 @@ mod digest;
 mod domain;
 mod elsewhere;
 mod error;
+mod essentials;
 mod format;
 mod found;
 mod geometry;

@@ -60,6 +60,8 @@ pub(crate) struct VaultCore {
     pub(crate) index: Arc<dyn ChunkIndex>,
     pub(crate) catalog: Arc<dyn PackCatalog>,
     pub(crate) config: Config,
+    /// The object of the description, as it is stored.
+    pub(crate) description: Vec<u8>,
     pub(crate) pack_size_bytes: u64,
     pub(crate) recheck: RecheckShare,
     wrapping: SealKey,
@@ -73,6 +75,13 @@ pub(crate) struct VaultCore {
     pub(crate) torn: Mutex<BTreeSet<PackId>>,
     /// Held while a torn object is looked at and removed: by then another thread must not have put a whole one.
     clearing: Mutex<()>,
+}
+
+/// The key of a domain.
+struct DomainKey {
+    plain: Zeroizing<[u8; 32]>,
+    /// The object that it is sealed in.
+    sealed: Vec<u8>,
 }
 
 impl Vault {
@@ -142,6 +151,7 @@ impl Vault {
             index,
             catalog,
             config,
+            description: config.encode(master),
             pack_size_bytes: options.pack_size_bytes.min(MAX_PACK_SIZE_BYTES),
             recheck: options.recheck,
             wrapping: master.wrapping_key(config.vault),
@@ -211,17 +221,18 @@ impl Vault {
     fn domain_with(
         &self,
         id: DomainId,
-        key: impl FnOnce() -> Result<Zeroizing<[u8; 32]>, VaultError>,
+        key: impl FnOnce() -> Result<DomainKey, VaultError>,
     ) -> Result<Domain, VaultError> {
         // Held while a key is made, so that two callers do not make two.
         let mut domains = self.0.domains.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(core) = domains.get(&id) {
             return Ok(Domain::new(self.0.clone(), core.clone()));
         }
-        let key = key()?;
+        let DomainKey { plain, sealed } = key()?;
         let core = Arc::new(DomainCore {
             id,
-            keys: DomainKeys::new(&key),
+            keys: DomainKeys::new(&plain),
+            sealed_key: sealed,
         });
         domains.insert(id, core.clone());
         Ok(Domain::new(self.0.clone(), core))
@@ -259,26 +270,26 @@ impl Vault {
         }
     }
 
-    fn read_domain_key(&self, id: DomainId) -> Result<Option<Zeroizing<[u8; 32]>>, VaultError> {
+    fn read_domain_key(&self, id: DomainId) -> Result<Option<DomainKey>, VaultError> {
         let name = names::domain_key(id);
-        let Some(bytes) = read_fixed_object(&*self.0.blobs, &name)? else {
+        let Some(sealed) = read_fixed_object(&*self.0.blobs, &name)? else {
             return Ok(None);
         };
-        domain_key::decode(&bytes, self.id(), id, &self.0.wrapping)
-            .map(Some)
-            .map_err(|flaw| flaw.losing_all(&name))
+        let plain = domain_key::decode(&sealed, self.id(), id, &self.0.wrapping);
+        let plain = plain.map_err(|flaw| flaw.losing_all(&name))?;
+        Ok(Some(DomainKey { plain, sealed }))
     }
 
-    fn make_domain_key(&self, id: DomainId) -> Result<Zeroizing<[u8; 32]>, VaultError> {
+    fn make_domain_key(&self, id: DomainId) -> Result<DomainKey, VaultError> {
         let name = names::domain_key(id);
         // A new key in the place of a lost one would hide the loss, and the copies would look like damaged ones.
         if !is_empty(&*self.0.blobs, &names::manifests(id))? {
             return Err(key_is_gone(id));
         }
-        let key = Zeroizing::new(random_bytes()?);
-        let bytes = domain_key::encode(self.id(), id, &key, &self.0.wrapping)?;
-        self.0.blobs.put(&name, &bytes)?;
-        Ok(key)
+        let plain = Zeroizing::new(random_bytes()?);
+        let sealed = domain_key::encode(self.id(), id, &plain, &self.0.wrapping)?;
+        self.0.blobs.put(&name, &sealed)?;
+        Ok(DomainKey { plain, sealed })
     }
 
     /// Removes a domain's key that is not whole, if nothing is sealed under it that a copy needs. Fails with `error`, by
@@ -414,7 +425,7 @@ fn make_config(
     Ok(config)
 }
 
-fn read_fixed_object(blobs: &dyn BlobStore, name: &BlobKey) -> Result<Option<Vec<u8>>, VaultError> {
+pub(crate) fn read_fixed_object(blobs: &dyn BlobStore, name: &BlobKey) -> Result<Option<Vec<u8>>, VaultError> {
     let size = match blobs.size(name) {
         Ok(size) => size,
         Err(BlobError::NotFound { .. }) => return Ok(None),

@@ -123,7 +123,8 @@ impl CopySession {
     /// # Errors
     ///
     /// [`VaultError::Incomplete`] when a worker failed or was dropped before it finished; [`VaultError::ManifestExists`]
-    /// when the name was taken meanwhile. After another error the manifest may or may not be there: ask
+    /// when the name was taken meanwhile; [`VaultError::NotAVault`] and [`VaultError::Damaged`] when description and key of
+    /// the vault are not what they were. After another error the manifest may or may not be there: ask
     /// [`crate::Domain::open_manifest`].
     pub fn commit(self, metadata: &[u8]) -> Result<CopySummary, VaultError> {
         let nothing_in_flight = self.in_flight().is_empty();
@@ -138,6 +139,7 @@ impl CopySession {
         if progress.new_packs > 0 {
             vault.index.flush()?;
         }
+        vault.keep_essentials(&self.domain.core)?;
         let digest = progress.digester.finish();
         let manifest = Manifest {
             geometry: self.geometry,

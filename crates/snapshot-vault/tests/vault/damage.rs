@@ -215,6 +215,57 @@ fn a_lost_domain_key_is_told_and_not_replaced() {
     assert!(matches!(error, VaultError::Damaged { object, .. } if object == key.as_str()));
 }
 
+/// Nothing would tell before the next start, and then nothing could be read.
+#[test]
+fn a_key_or_a_description_that_is_removed_from_a_running_vault_is_stored_again_by_the_next_copy() {
+    let content = noise(3, CHUNK);
+    for which in 0..2 {
+        let test = TestVault::new();
+        copy(&test.domain, &content, None);
+        let essential = essentials(&test)[which].clone();
+        snapshot_vault::BlobStore::delete(&test.blobs, &essential).unwrap();
+
+        let stored = copy(&test.domain, &content, None);
+
+        let again = test.restarted();
+        again.vault.reconcile().unwrap();
+        let stored = again.domain.open_manifest(stored.manifest_id()).unwrap();
+        assert!(read_all(&stored).unwrap() == content, "{essential}");
+    }
+}
+
+#[test]
+fn no_copy_ends_well_in_a_vault_whose_key_and_description_are_away_or_others() {
+    let refused_after = |test: &TestVault, change: &dyn Fn(&BlobKey)| {
+        for essential in essentials(test) {
+            change(&essential);
+        }
+        let session = test.domain.begin_copy(ManifestId::random(), 0, None).unwrap();
+        let ended = session.commit(b"");
+        assert_eq!(test.domain.manifests().unwrap(), []);
+        ended.unwrap_err()
+    };
+
+    let test = TestVault::new();
+    let remove = |key: &BlobKey| snapshot_vault::BlobStore::delete(&test.blobs, key).unwrap();
+    let error = refused_after(&test, &remove);
+    assert!(matches!(error, VaultError::NotAVault), "{error:?}");
+    assert_eq!(essentials(&test).map(|key| test.blobs.get(&key)), [None, None]);
+
+    let test = TestVault::new();
+    let flip = |key: &BlobKey| {
+        let mut bytes = test.blobs.get(key).unwrap();
+        bytes[40] ^= 1;
+        test.blobs.overwrite(key, bytes);
+    };
+    let error = refused_after(&test, &flip);
+    assert!(matches!(error, VaultError::Damaged { .. }), "{error:?}");
+}
+
+fn essentials(test: &TestVault) -> [BlobKey; 2] {
+    [format!("keys/{}", test.domain.id()), "vault".to_owned()].map(|name| BlobKey::parse(&name).unwrap())
+}
+
 #[test]
 fn a_lost_index_is_rebuilt_from_the_packs() {
     let test = TestVault::new();
