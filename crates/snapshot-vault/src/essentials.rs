@@ -33,7 +33,7 @@ impl VaultCore {
     fn holds(&self, name: &BlobKey, known: &[u8]) -> Result<bool, VaultError> {
         match read_fixed_object(&*self.blobs, name)? {
             Some(bytes) if bytes == known => Ok(true),
-            Some(_) => Err(Flaw::Bytes("it is not what it was when it was read").losing_all(name)),
+            Some(_) => Err(Flaw::Bytes("its key or the vault's description was replaced meanwhile").losing_all(name)),
             None => Ok(false),
         }
     }
