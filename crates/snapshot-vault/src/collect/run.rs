@@ -185,17 +185,24 @@ impl Run<'_> {
     }
 
     /// Keeps packs with something that is damaged where the index finds it, and whole here. The index is led to them, so that
-    /// the next collection finds it in use, or not.
+    /// the next collection finds it in use, or not. What can't be looked into now is kept, too.
     fn keep_what_is_only_whole(&mut self, census: &Census, packs: &mut Vec<CountedPack>) -> Result<(), VaultError> {
         let core = &*self.vault.0;
         let mut records = CheckedRecords::new(self.vault)?;
         let mut kept = Vec::new();
         for pack in &*packs {
             let is_live = |ordinal| census.is_live(pack, ordinal);
-            let only_whole = only_whole_here(self.vault, &mut records, &pack.summary, &is_live, self.stop)?;
-            if only_whole.is_empty() {
-                continue;
-            }
+            let only_whole = match only_whole_here(self.vault, &mut records, &pack.summary, &is_live, self.stop) {
+                Ok(only_whole) if only_whole.is_empty() => continue,
+                Ok(only_whole) => only_whole,
+                // One bad place must not keep all others from being given back.
+                Err(VaultError::Blob(error @ BlobError::Io { .. })) => {
+                    log::warn!("pack {} is kept, for it can't be looked into: {error}", pack.summary.id);
+                    kept.push(*pack);
+                    continue;
+                }
+                Err(error) => return Err(error),
+            };
             let damaged: Vec<SetAside> = only_whole.iter().map(|only| only.damaged).collect();
             self.vault.set_aside(&damaged)?;
             self.report.damaged.extend(damaged);

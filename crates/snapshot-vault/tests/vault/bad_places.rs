@@ -1,10 +1,11 @@
 //! Places of a disk that give back nothing: neither whole nor damaged, and no reason to leave the rest unchecked.
 
+use crate::collect::Running;
 use crate::support::{CHUNK, PAGE, copy, copy_with, master, noise, open, read_all};
-use snapshot_vault::testing::{MemoryBlobs, MemoryCatalog, MemoryIndex};
+use snapshot_vault::testing::{MemoryBlobs, MemoryCatalog, MemoryIndex, Promises};
 use snapshot_vault::{
-    BlobEntry, BlobError, BlobKey, BlobStore, BlobWriter, CopyOutcome, Domain, DomainId, PackCatalog, StoredCopy,
-    VaultError, Verification, VerifyOptions, verify_copy, verify_vault,
+    BlobEntry, BlobError, BlobKey, BlobStore, BlobWriter, CollectOptions, CopyOutcome, Domain, DomainId, PackCatalog,
+    StoredCopy, Vault, VaultError, Verification, VerifyOptions, verify_copy, verify_vault,
 };
 use std::num::NonZero;
 use std::ops::{ControlFlow, Range};
@@ -168,76 +169,133 @@ fn an_index_page_that_fails_later_than_its_pack_leaves_its_copy_undecided() {
     assert!(undecided > 2, "{undecided}");
 }
 
-/// A store of which reads fail as `fails` says, once it is told to; and a copy in it.
-fn turning_bad(
-    content: &[u8],
-    fails: impl Fn(&BlobKey, &Range<u64>) -> bool + Send + Sync + 'static,
-) -> (Arc<AtomicBool>, MemoryCatalog, Domain, StoredCopy, BadDisk) {
-    let is_bad = Arc::new(AtomicBool::new(false));
-    let disk = BadDisk {
-        inner: MemoryBlobs::default(),
-        fails: Arc::new({
-            let is_bad = Arc::clone(&is_bad);
-            move |key, bytes| is_bad.load(Ordering::Relaxed) && fails(key, &bytes)
-        }),
-    };
-    let catalog = MemoryCatalog::default();
-    let vault = open(Arc::new(disk.clone()), &MemoryIndex::default(), &catalog);
-    let domain = vault.unwrap().domain(DomainId::random()).unwrap();
-    let stored = copy(&domain, content, None);
-    (is_bad, catalog, domain, stored, disk)
+/// A vault with a copy in it, on a disk that turns bad when it is told to.
+struct TurningBad {
+    is_bad: Arc<AtomicBool>,
+    disk: BadDisk,
+    catalog: MemoryCatalog,
+    vault: Vault,
+    domain: Domain,
+    stored: StoredCopy,
+}
+
+impl TurningBad {
+    fn new(content: &[u8], fails: impl Fn(&BlobKey, &Range<u64>) -> bool + Send + Sync + 'static) -> Self {
+        let is_bad = Arc::new(AtomicBool::new(false));
+        let disk = BadDisk {
+            inner: MemoryBlobs::default(),
+            fails: Arc::new({
+                let is_bad = Arc::clone(&is_bad);
+                move |key, bytes| is_bad.load(Ordering::Relaxed) && fails(key, &bytes)
+            }),
+        };
+        let catalog = MemoryCatalog::default();
+        let vault = open(Arc::new(disk.clone()), &MemoryIndex::default(), &catalog).unwrap();
+        let domain = vault.domain(DomainId::random()).unwrap();
+        let stored = copy(&domain, content, None);
+        Self {
+            is_bad,
+            disk,
+            catalog,
+            vault,
+            domain,
+            stored,
+        }
+    }
+
+    /// The pack of the first copy has bad places, and packs that are stored later have none.
+    fn in_its_only_pack(content: &[u8], fails: impl Fn(&Range<u64>) -> bool + Send + Sync + 'static) -> Self {
+        let bad_pack: Arc<OnceLock<BlobKey>> = Arc::default();
+        let test = Self::new(content, {
+            let bad_pack = Arc::clone(&bad_pack);
+            move |key, bytes| bad_pack.get() == Some(key) && fails(bytes)
+        });
+        let [pack] = test.packs().try_into().unwrap();
+        bad_pack.set(pack).unwrap();
+        test
+    }
+
+    fn turn_bad(&self, is_bad: bool) {
+        self.is_bad.store(is_bad, Ordering::Relaxed);
+    }
+
+    fn packs(&self) -> Vec<BlobKey> {
+        let mut keys = self.disk.inner.keys();
+        keys.retain(|key| key.as_str().starts_with("packs/"));
+        keys
+    }
+
+    fn verified(&self) -> Verification {
+        verify_vault(Arc::new(self.disk.clone()), &master(), &one_thread(), &|_| {}).unwrap()
+    }
+
+    fn collect(&self) {
+        let impatient = &mut |_| ControlFlow::Break(());
+        let (running, promised) = (Running::default(), Promises::default());
+        let options = CollectOptions::default();
+        let collected = self.vault.collect(&running, &promised, &options, impatient, &|| false);
+        collected.unwrap();
+    }
+
+    fn assert_not_given(&self) {
+        let read = read_all(&self.stored);
+        assert!(matches!(read, Err(VaultError::Blob(BlobError::Io { .. }))), "{read:?}");
+    }
 }
 
 #[test]
 fn what_a_disk_does_not_give_back_is_stored_again_by_the_next_copy_whether_a_reader_met_it_or_a_check() {
     let content = noise(1, 20 * CHUNK);
     for is_read in [true, false] {
-        let bad_pack: Arc<OnceLock<BlobKey>> = Arc::default();
-        let (is_bad, catalog, domain, stored, disk) = turning_bad(&content, {
-            let bad_pack = Arc::clone(&bad_pack);
-            move |key, bytes| bad_pack.get() == Some(key) && bytes.contains(&200)
-        });
-        let key = disk
-            .inner
-            .keys()
-            .into_iter()
-            .find(|key| key.as_str().starts_with("packs/"));
-        bad_pack.set(key.unwrap()).unwrap();
-        is_bad.store(true, Ordering::Relaxed);
+        let test = TurningBad::in_its_only_pack(&content, |bytes| bytes.contains(&200));
+        test.turn_bad(true);
 
         if is_read {
-            assert!(matches!(read_all(&stored), Err(VaultError::Blob(BlobError::Io { .. }))));
+            test.assert_not_given();
         } else {
-            let found = verify_vault(Arc::new(disk.clone()), &master(), &one_thread(), &|_| {}).unwrap();
+            let found = test.verified();
             assert_eq!(found.outcomes[0].2, CopyOutcome::Undecided);
-            catalog.set_aside(&found.set_aside).unwrap();
+            test.catalog.set_aside(&found.set_aside).unwrap();
         }
-        let summary = copy_with(&domain, &content, Some(&stored), 1, 0);
+        let summary = copy_with(&test.domain, &content, Some(&test.stored), 1, 0);
 
         assert_eq!((summary.new_chunks, summary.new_pages), (1, 0), "read: {is_read}");
-        assert!(read_all(&stored).unwrap() == content);
-        let found = verify_vault(Arc::new(disk), &master(), &one_thread(), &|_| {}).unwrap();
-        assert!(
-            found
-                .outcomes
-                .iter()
-                .all(|(.., outcome)| *outcome == CopyOutcome::Whole)
-        );
+        assert!(read_all(&test.stored).unwrap() == content);
+        let outcomes = test.verified().outcomes;
+        assert!(outcomes.iter().all(|(.., outcome)| *outcome == CopyOutcome::Whole));
     }
+}
+
+/// It may hold what is whole nowhere else.
+#[test]
+fn a_collection_keeps_a_pack_that_can_not_be_looked_into_and_removes_the_others() {
+    let test = TurningBad::in_its_only_pack(&noise(1, CHUNK), |_| true);
+    let bad_pack = test.packs();
+    let other = copy(&test.domain, &noise(2, CHUNK), None);
+    for copy in [&test.stored, &other] {
+        test.domain.delete_manifest(copy.manifest_id()).unwrap();
+    }
+
+    test.turn_bad(true);
+    test.collect();
+    assert_eq!(test.packs(), bad_pack);
+
+    test.turn_bad(false);
+    test.collect();
+    assert_eq!(test.packs(), []);
 }
 
 #[test]
 fn a_disk_that_gives_back_nothing_of_a_pack_sets_nothing_aside() {
-    let content = noise(1, 20 * CHUNK);
-    let (is_bad, catalog, _domain, stored, disk) = turning_bad(&content, |key, bytes| {
+    let test = TurningBad::new(&noise(1, 20 * CHUNK), |key, bytes| {
         key.as_str().starts_with("packs/") && !is_of_full_page(bytes)
     });
-    is_bad.store(true, Ordering::Relaxed);
+    test.turn_bad(true);
 
-    assert!(matches!(read_all(&stored), Err(VaultError::Blob(BlobError::Io { .. }))));
-    let found = verify_vault(Arc::new(disk), &master(), &one_thread(), &|_| {}).unwrap();
+    test.assert_not_given();
+    let found = test.verified();
 
-    assert_eq!(catalog.distrusted().unwrap().chunks, []);
+    assert_eq!(test.catalog.distrusted().unwrap().chunks, []);
     assert_eq!(found.set_aside, []);
 }
 

@@ -21,14 +21,14 @@ impl RunningCopies for Running {
     }
 }
 
-fn collect_with(test: &TestVault, running: &Running, options: &CollectOptions) -> Collection {
+pub(crate) fn collect_with(test: &TestVault, running: &Running, options: &CollectOptions) -> Collection {
     let impatient = &mut |_| ControlFlow::Break(());
     test.vault
         .collect(running, &Promises::default(), options, impatient, &|| false)
         .unwrap()
 }
 
-fn collect(test: &TestVault) -> Collection {
+pub(crate) fn collect(test: &TestVault) -> Collection {
     collect_with(test, &Running::default(), &CollectOptions::default())
 }
 

@@ -1,6 +1,6 @@
 //! Damage is found, told exactly, and touches nothing else.
 
-use crate::support::{CHUNK, PAGE, TestVault, copy, copy_with, master, noise, open, options, read_all};
+use crate::support::{CHUNK, PAGE, TestVault, copies_at_once, copy, copy_with, master, noise, open, options, read_all};
 use proptest::prelude::*;
 use snapshot_vault::testing::{MemoryBlobs, MemoryCatalog, MemoryIndex};
 use snapshot_vault::{
@@ -318,7 +318,8 @@ fn packs_that_only_the_index_knows_are_forgotten() {
 fn what_lies_in_a_pack_that_was_forgotten_and_in_another_one_is_found_in_the_other() {
     let test = TestVault::new();
     let content = noise(3, CHUNK);
-    let copies = two_copies_at_once(&test, &content);
+    let copies = copies_at_once(&test.domain, &content, 2);
+    assert_eq!(packs(&test).len(), 2);
     let chunk = test.chunk_at(test.catalog.list(None, 1).unwrap()[0].id, 64);
     let younger = test.index.locate(&[chunk]).unwrap()[0].unwrap().pack;
     test.catalog.lose(younger);
@@ -372,32 +373,13 @@ fn a_lost_or_damaged_pack_is_reported_and_its_data_stored_again_by_the_next_copy
     }
 }
 
-/// Neither of two copies at once relies on the other's open pack, so both store the chunk.
-fn two_copies_at_once(test: &TestVault, chunk: &[u8]) -> [ManifestId; 2] {
-    let sessions = [(); 2].map(|()| {
-        test.domain
-            .begin_copy(ManifestId::random(), CHUNK as u64, None)
-            .unwrap()
-    });
-    let mut workers = sessions.each_ref().map(|session| session.worker().unwrap());
-    for worker in &mut workers {
-        worker.begin_page(0).unwrap();
-        worker.push(chunk).unwrap();
-        worker.finish_page().unwrap();
-    }
-    for worker in workers {
-        worker.finish().unwrap();
-    }
-    assert_eq!(packs(test).len(), 2);
-    sessions.map(|session| session.commit(b"").unwrap().manifest)
-}
-
 #[test]
 fn a_chunk_that_lies_in_two_packs_survives_the_loss_of_either() {
     for lost in 0..2 {
         let test = TestVault::new();
         let content = noise(3, CHUNK);
-        let copies = two_copies_at_once(&test, &content);
+        let copies = copies_at_once(&test.domain, &content, 2);
+        assert_eq!(packs(&test).len(), 2);
 
         snapshot_vault::BlobStore::delete(&test.blobs, &packs(&test)[lost]).unwrap();
         test.vault.reconcile().unwrap();

@@ -2,17 +2,16 @@
 //! pack holds all that a copy needs, the copy reads after the damage was looked for or met, and no collection takes that from it.
 //! What is stored while all damage is known reads at once.
 
-use crate::support::{CHUNK, TestVault, master, noise, read_all};
+use crate::collect::{Running, collect_with};
+use crate::support::{CHUNK, TestVault, copies_at_once, master, noise, read_all};
 use proptest::prelude::*;
 use proptest::sample::Index;
-use snapshot_vault::testing::Promises;
 use snapshot_vault::{
-    BlobKey, BlobStore, CatalogError, CollectOptions, CopyOutcome, ManifestId, PackCatalog, RunningCopies,
-    VerifyOptions, verify_stored, verify_vault,
+    BlobKey, BlobStore, CollectOptions, CopyOutcome, ManifestId, PackCatalog, VerifyOptions, verify_stored,
+    verify_vault,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZero;
-use std::ops::ControlFlow;
 use std::sync::Arc;
 
 #[derive(Clone, Debug)]
@@ -50,14 +49,6 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         3 => prop::sample::select(vec![0.0, 0.5, 1.0]).prop_map(|live_share| Step::Collect { live_share }),
     ];
     prop::collection::vec(step, 1..30)
-}
-
-struct NothingRuns;
-
-impl RunningCopies for NothingRuns {
-    fn running(&self) -> Result<Vec<ManifestId>, CatalogError> {
-        Ok(Vec::new())
-    }
 }
 
 struct World {
@@ -122,20 +113,7 @@ impl World {
 
     fn copy(&mut self, chunks: &[u64], at_once: usize) {
         let content: Vec<u8> = chunks.iter().flat_map(|seed| noise(100 + seed, CHUNK)).collect();
-        let domain = &self.test.domain;
-        let begin = |id| domain.begin_copy(id, content.len() as u64, None).unwrap();
-        let sessions: Vec<_> = (0..at_once).map(|_| begin(ManifestId::random())).collect();
-        let mut workers: Vec<_> = sessions.iter().map(|session| session.worker().unwrap()).collect();
-        for worker in &mut workers {
-            worker.begin_page(0).unwrap();
-            worker.push(&content).unwrap();
-            worker.finish_page().unwrap();
-        }
-        for worker in workers {
-            worker.finish().unwrap();
-        }
-        for session in sessions {
-            let id = session.commit(b"").unwrap().manifest;
+        for id in copies_at_once(&self.test.domain, &content, at_once) {
             self.copies.insert(id, content.clone());
             if self.is_all_damage_known {
                 self.assert_reads(id);
@@ -173,11 +151,7 @@ impl World {
             live_share,
             ..CollectOptions::default()
         };
-        let impatient = &mut |_| ControlFlow::Break(());
-        let vault = &self.test.vault;
-        vault
-            .collect(&NothingRuns, &Promises::default(), &options, impatient, &|| false)
-            .unwrap();
+        collect_with(&self.test, &Running::default(), &options);
     }
 
     fn assert_reads(&self, id: ManifestId) {

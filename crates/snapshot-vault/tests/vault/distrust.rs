@@ -1,32 +1,14 @@
 //! What copies do not count on: condemned and dropped packs, damaged chunks, parents that are gone.
 
-use crate::support::{CHUNK, TestVault, copy, copy_with, noise, read_all};
-use snapshot_vault::testing::Promises;
+use crate::collect::collect;
+use crate::support::{CHUNK, TestVault, copies_at_once, copy, copy_with, noise, read_all};
 use snapshot_vault::{
-    BlobStore, CatalogError, ChunkIndex, CollectOptions, CollectionId, ManifestId, PackCatalog, PackId, PackStanding,
-    RunningCopies, SetAside, StoredCopy,
+    BlobStore, ChunkIndex, CollectionId, ManifestId, PackCatalog, PackId, PackStanding, SetAside, StoredCopy,
 };
-use std::ops::ControlFlow;
 
 fn packs(test: &TestVault) -> Vec<PackId> {
     let packs = test.catalog.list(None, 1000).unwrap();
     packs.into_iter().map(|pack| pack.id).collect()
-}
-
-struct NothingRuns;
-
-impl RunningCopies for NothingRuns {
-    fn running(&self) -> Result<Vec<ManifestId>, CatalogError> {
-        Ok(Vec::new())
-    }
-}
-
-fn collect(test: &TestVault) {
-    let options = CollectOptions::default();
-    let impatient = &mut |_| ControlFlow::Break(());
-    test.vault
-        .collect(&NothingRuns, &Promises::default(), &options, impatient, &|| false)
-        .unwrap();
 }
 
 fn condemn_all(test: &TestVault) -> CollectionId {
@@ -273,22 +255,7 @@ fn a_collection_keeps_the_whole_one_of_two_chunks_whether_it_is_known_which_is_d
 fn a_collection_keeps_a_chunk_whose_other_place_a_new_index_would_not_find() {
     let test = TestVault::new();
     let content = noise(1, CHUNK);
-    let sessions = [(); 2].map(|()| {
-        test.domain
-            .begin_copy(ManifestId::random(), CHUNK as u64, None)
-            .unwrap()
-    });
-    let mut workers = sessions.each_ref().map(|session| session.worker().unwrap());
-    for worker in &mut workers {
-        worker.begin_page(0).unwrap();
-        worker.push(&content).unwrap();
-        worker.finish_page().unwrap();
-    }
-    // Neither relied on the other, so both have stored the chunk.
-    for worker in workers {
-        worker.finish().unwrap();
-    }
-    let copies = sessions.map(|session| session.commit(b"").unwrap().manifest);
+    let copies = copies_at_once(&test.domain, &content, 2);
     let chunk = test.chunk_at(packs(&test)[0], 64);
     let found_in = test.index.locate(&[chunk]).unwrap()[0].unwrap().pack;
     let key = test.pack_key(found_in);

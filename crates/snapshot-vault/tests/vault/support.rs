@@ -148,6 +148,23 @@ pub(crate) fn try_copy(
     session.commit(b"metadata")
 }
 
+/// Several copies at once of a content of one page. None relies on another's open pack, so each stores all of it.
+pub(crate) fn copies_at_once(domain: &Domain, content: &[u8], count: usize) -> Vec<ManifestId> {
+    let begin = || domain.begin_copy(ManifestId::random(), content.len() as u64, None);
+    let sessions: Vec<_> = (0..count).map(|_| begin().unwrap()).collect();
+    let mut workers: Vec<_> = sessions.iter().map(|session| session.worker().unwrap()).collect();
+    for worker in &mut workers {
+        worker.begin_page(0).unwrap();
+        worker.push(content).unwrap();
+        worker.finish_page().unwrap();
+    }
+    for worker in workers {
+        worker.finish().unwrap();
+    }
+    let commit = |session: CopySession| session.commit(b"").unwrap().manifest;
+    sessions.into_iter().map(commit).collect()
+}
+
 fn copy_pages(
     session: &CopySession,
     content: &[u8],

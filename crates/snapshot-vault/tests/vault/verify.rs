@@ -1,6 +1,6 @@
 //! A verification finds whatever is not as it was stored, names it, and tells what is lost by it.
 
-use crate::support::{CHUNK, PAGE, TestVault, copy, copy_with, master, noise, options};
+use crate::support::{CHUNK, PAGE, TestVault, copies_at_once, copy, copy_with, master, noise, options};
 use snapshot_vault::testing::{MemoryBlobs, MemoryCatalog, MemoryIndex, Promises};
 use snapshot_vault::{
     BlobKey, BlobStore, CatalogError, CollectOptions, CopyOutcome, LocalBlobs, ManifestId, MasterKey, RunningCopies,
@@ -238,24 +238,7 @@ fn bytes_that_were_changed_together_with_their_checksum_are_found_by_opening_the
 fn what_another_pack_holds_too_is_not_lost() {
     let test = TestVault::new();
     let content = noise(3, CHUNK);
-    // Neither of two copies at once relies on the other's open pack, so both store the chunk.
-    let sessions = [(); 2].map(|()| {
-        test.domain
-            .begin_copy(ManifestId::random(), CHUNK as u64, None)
-            .unwrap()
-    });
-    let mut workers = sessions.each_ref().map(|session| session.worker().unwrap());
-    for worker in &mut workers {
-        worker.begin_page(0).unwrap();
-        worker.push(&content).unwrap();
-        worker.finish_page().unwrap();
-    }
-    for worker in workers {
-        worker.finish().unwrap();
-    }
-    for session in sessions {
-        session.commit(b"").unwrap();
-    }
+    copies_at_once(&test.domain, &content, 2);
     flip(&test.blobs, &objects(&test.blobs, "packs/")[0], (PACK_HEADER + 100) * 8);
 
     let found = opened(&test.blobs);
