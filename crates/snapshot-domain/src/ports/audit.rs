@@ -10,7 +10,8 @@ pub type Act<'a> = &'a mut dyn FnMut() -> Result<()>;
 pub trait AuditLog: Send + Sync {
     /// Does something on this thread, and keeps `entry` in the same transaction as the first change that it makes in the
     /// same store: either both are stored, or none. The entry takes on what was changed, and whose it is; where a change
-    /// concerns several organizations, each gets it, under the same id. A change that is handed over, to be made by somebody else, counts as made.
+    /// concerns several organizations, each gets it, under the same id. A change that is handed over, to be made by
+    /// somebody else, counts as made.
     ///
     /// What ends well and changes nothing is noted by itself, before this returns. What fails before it changed anything
     /// is not noted.

@@ -30,7 +30,7 @@ pub use transfers::{NewTransfer, OfferSnapshot, TransferService};
 pub use volumes::{CreateVolume, RegisterVolume, RestoreVolume, VolumeService};
 pub use writes::VolumeWrite;
 
-use crate::{Caller, Error, OrganizationId, Progress, Result, Scope, Task};
+use crate::{Caller, Error, OrganizationId, Progress, Result, Task};
 
 /// Something that may be worked on in the background, and how far that is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,13 +52,13 @@ pub struct Begun<T> {
     pub task: Task,
 }
 
-/// The owner of what is found within the organizations of a caller. Who acts for one organization only has no other.
-fn owner_among(caller: &Caller, find: impl FnOnce(&Scope) -> Result<OrganizationId>) -> Result<Option<OrganizationId>> {
+/// The owner of something, if that is one of a caller's organizations. Who acts for one organization only has no other.
+fn owner_among(caller: &Caller, owner: impl FnOnce() -> Result<OrganizationId>) -> Result<Option<OrganizationId>> {
     if let [only] = caller.organizations[..] {
         return Ok(Some(only));
     }
-    match find(&Scope::new(caller.organizations.clone())) {
-        Ok(owner) => Ok(Some(owner)),
+    match owner() {
+        Ok(owner) => Ok(Some(owner).filter(|owner| caller.organizations.contains(owner))),
         Err(Error::NotFound { .. }) => Ok(None),
         Err(error) => Err(error),
     }

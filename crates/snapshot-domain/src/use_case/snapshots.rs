@@ -236,7 +236,7 @@ impl SnapshotService {
     ///
     /// Only those of the storage itself.
     pub fn owner(&self, caller: &Caller, id: SnapshotId) -> Result<Option<OrganizationId>> {
-        owner_among(caller, |scope| Ok(self.snapshots.find(scope, id)?.organization()))
+        owner_among(caller, || Ok(self.snapshots.get(id)?.organization()))
     }
 
     /// Renames, retags or transfers a snapshot, and returns it as it is afterwards.

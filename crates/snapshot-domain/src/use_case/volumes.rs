@@ -278,7 +278,7 @@ impl VolumeService {
     ///
     /// Only those of the storage itself.
     pub fn owner(&self, caller: &Caller, id: VolumeId) -> Result<Option<OrganizationId>> {
-        owner_among(caller, |scope| Ok(self.volumes.find(scope, id)?.organization()))
+        owner_among(caller, || Ok(self.volumes.get(id)?.organization()))
     }
 
     /// Renames or retags a volume, and returns it as it is afterwards.

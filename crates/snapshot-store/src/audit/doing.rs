@@ -9,7 +9,7 @@ use super::{AuditRow, insert};
 use crate::{Store, columns::id_column, connection::AnyConnection, failure::Outcome};
 
 /// What is written, and who is to find an entry of it.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct Subject {
     pub(super) id: Vec<u8>,
     /// Each of them is told all.
@@ -53,7 +53,9 @@ impl Store {
         subject: &Subject,
         queries: impl Fn(&mut AnyConnection) -> Outcome<T> + Send + 'static,
     ) -> Result<T> {
-        self.write_found(about(subject, queries))
+        let written = self.write(noting(self.entries_about(subject), queries))?;
+        self.has_noted();
+        Ok(written)
     }
 
     /// As [`write_about`](Self::write_about), for callers who are told later how it ended.
@@ -63,8 +65,8 @@ impl Store {
         queries: impl Fn(&mut AnyConnection) -> Outcome<()> + Send + 'static,
         tell: Tell<()>,
     ) -> Result<()> {
-        self.write_and_tell(noting(self.doing(), about(subject, queries)), tell)?;
-        self.is_noted();
+        self.write_and_tell(noting(self.entries_about(subject), queries), tell)?;
+        self.has_noted();
         Ok(())
     }
 
@@ -73,8 +75,15 @@ impl Store {
         &self,
         queries: impl Fn(&mut AnyConnection) -> Outcome<(T, Subject)> + Send + 'static,
     ) -> Result<T> {
-        let written = self.write(noting(self.doing(), queries))?;
-        self.is_noted();
+        let row = self.doing();
+        let written = self.write(move |connection| {
+            let (result, subject) = queries(connection)?;
+            for row in row.iter().flat_map(|row| row.about(&subject)) {
+                insert(connection, &row)?;
+            }
+            Ok(result)
+        })?;
+        self.has_noted();
         Ok(written)
     }
 
@@ -89,30 +98,27 @@ impl Store {
         })
     }
 
+    /// The entries of what this thread is doing, made on this thread: the one that writes has enough to do.
+    fn entries_about(&self, subject: &Subject) -> Vec<AuditRow> {
+        self.doing().map_or_else(Vec::new, |row| row.about(subject))
+    }
+
     /// What this thread does next is another thing.
-    fn is_noted(&self) {
+    fn has_noted(&self) {
         let place = self.place();
         DOING.with_borrow_mut(|doing| doing.take_if(|doing| doing.place == place));
     }
 }
 
-fn about<T>(
-    subject: &Subject,
-    queries: impl Fn(&mut AnyConnection) -> Outcome<T> + Send + 'static,
-) -> impl Fn(&mut AnyConnection) -> Outcome<(T, Subject)> + Send + 'static {
-    let subject = subject.clone();
-    move |connection| Ok((queries(connection)?, subject.clone()))
-}
-
 /// The queries, and the entries that tell of them.
 fn noting<T>(
-    row: Option<AuditRow>,
-    queries: impl Fn(&mut AnyConnection) -> Outcome<(T, Subject)> + Send + 'static,
+    rows: Vec<AuditRow>,
+    queries: impl Fn(&mut AnyConnection) -> Outcome<T> + Send + 'static,
 ) -> impl Fn(&mut AnyConnection) -> Outcome<T> + Send + 'static {
     move |connection| {
-        let (result, subject) = queries(connection)?;
-        for row in row.iter().flat_map(|row| row.about(&subject)) {
-            insert(connection, &row)?;
+        let result = queries(connection)?;
+        for row in &rows {
+            insert(connection, row)?;
         }
         Ok(result)
     }
