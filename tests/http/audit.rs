@@ -23,19 +23,18 @@ fn entries(client: &Client, query: &str) -> Vec<Value> {
     answer["audit"].as_array().unwrap().clone()
 }
 
+/// The secret of a new token for the first organization.
 fn token_of(service: &Service, role: &str) -> String {
-    let arguments = [
-        "token",
-        "create",
-        "--name",
-        role,
-        "--role",
-        role,
-        "--organization",
-        ORGANIZATION,
-    ];
-    let made = service.json_of_command(&arguments);
-    made["token"]["secret"].as_str().unwrap().to_owned()
+    let made = token_for(service, role, &[ORGANIZATION]);
+    made["secret"].as_str().unwrap().to_owned()
+}
+
+fn token_for(service: &Service, role: &str, organizations: &[&str]) -> Value {
+    let mut arguments = vec!["token", "create", "--name", role, "--role", role];
+    for organization in organizations {
+        arguments.extend(["--organization", organization]);
+    }
+    service.json_of_command(&arguments)["token"].clone()
 }
 
 #[test]
@@ -143,17 +142,7 @@ fn only_admins_see_it_and_only_their_own_organizations() {
     let client = service.client();
     client.make_volume(512);
     let (theirs, _) = service.other_tenant();
-    let arguments = [
-        "token",
-        "create",
-        "--name",
-        "x",
-        "--role",
-        "admin",
-        "--organization",
-        &theirs,
-    ];
-    let made = service.json_of_command(&arguments)["token"].clone();
+    let made = token_for(&service, "admin", &[&theirs]);
     let their_admin = service.client_with(made["secret"].as_str().unwrap());
 
     for role in ["operator", "backup", "read"] {
@@ -176,19 +165,7 @@ fn only_admins_see_it_and_only_their_own_organizations() {
 fn of_a_token_for_two_organizations_each_is_told_what_is_its_own() {
     let service = Service::start();
     let (second, _) = service.other_tenant();
-    let arguments = [
-        "token",
-        "create",
-        "--name",
-        "both",
-        "--role",
-        "admin",
-        "--organization",
-        ORGANIZATION,
-        "--organization",
-        &second,
-    ];
-    let made = service.json_of_command(&arguments)["token"].clone();
+    let made = token_for(&service, "admin", &[ORGANIZATION, &second]);
     assert_eq!(made["organizations"], json!([ORGANIZATION, second]));
     let client = service.client_with(made["secret"].as_str().unwrap());
     let body = json!({"name": "v", "organization": second, "size": 512});

@@ -45,7 +45,11 @@ pub(crate) fn serve(settings: &Settings) -> anyhow::Result<()> {
     log::info!("the data folder is {}", folder.path().display());
     descriptors::take_all(settings.limits.connections);
     let store = open_store(settings, &folder)?;
-    let vault = open_vault(settings, &folder, &store)?;
+    let (vault, tags) = {
+        let key = master_key(settings, &folder)?;
+        let tags = BytesTags::of(key.to_hex().as_bytes());
+        (open_vault(settings, &folder, &store, &key)?, tags)
+    };
     let images = VolumeFolder::open(&folder.volumes()).context("opening the folder of volumes failed")?;
     let images = Arc::new(images);
     let parts = Parts { store, vault, images };
@@ -72,7 +76,6 @@ pub(crate) fn serve(settings: &Settings) -> anyhow::Result<()> {
         .transpose()
         .context("starting the thread that checks snapshots failed")?;
 
-    let tags = BytesTags::of(master_key(settings, &folder)?.to_hex().as_bytes());
     let api = Data::new(parts.api(settings, &runner, changes, tags));
     let served = server::serve(settings, api, |url| bootstrap(settings, &parts.store, url));
 
@@ -119,7 +122,7 @@ pub(crate) fn premises(settings: &Settings, folder: &DataFolder, store: &Store) 
     // The index may have been deleted.
     let folder = &DataFolder::open(folder.path())?;
     let instance = folder.instance(&RandomIds)?;
-    let vault = open_vault(settings, folder, store)?;
+    let vault = open_vault(settings, folder, store, &master_key(settings, folder)?)?;
     let images = VolumeFolder::open(&folder.volumes()).context("opening the folder of volumes failed")?;
     let parts = Parts {
         store: store.clone(),
@@ -209,8 +212,7 @@ fn master_key(settings: &Settings, folder: &DataFolder) -> anyhow::Result<Master
     })
 }
 
-fn open_vault(settings: &Settings, folder: &DataFolder, store: &Store) -> anyhow::Result<Vault> {
-    let key = master_key(settings, folder)?;
+fn open_vault(settings: &Settings, folder: &DataFolder, store: &Store, key: &MasterKey) -> anyhow::Result<Vault> {
     let blobs = LocalBlobs::open(&folder.vault()).context("opening the vault's folder failed")?;
     let index = RedbIndex::open(&folder.index().join("chunks.redb")).context("opening the index failed")?;
     let packs: Arc<dyn PackRepository> = Arc::new(store.clone());
@@ -220,7 +222,7 @@ fn open_vault(settings: &Settings, folder: &DataFolder, store: &Store) -> anyhow
         ..VaultOptions::default()
     };
     let catalog = Arc::new(VaultCatalog::new(packs));
-    Vault::open(Arc::new(blobs), &key, Arc::new(index), catalog, options).context("opening the vault failed")
+    Vault::open(Arc::new(blobs), key, Arc::new(index), catalog, options).context("opening the vault failed")
 }
 
 /// What lies in the vault, to be read beside a server that may be running on it.

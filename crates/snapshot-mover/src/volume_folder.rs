@@ -123,6 +123,19 @@ impl NewImage {
     }
 }
 
+/// Opens an image or a device; an image that is too short for its volume can't be read to its end.
+fn open_image(path: &Path, size_bytes: u64) -> std::result::Result<Opened, SourceError> {
+    let opened = source::open(path)?;
+    let actual = opened.metadata.len();
+    if opened.metadata.is_file() && actual < size_bytes {
+        return Err(SourceError::WrongSize {
+            expected: size_bytes,
+            actual,
+        });
+    }
+    Ok(opened)
+}
+
 /// Which image it was, for whoever reads the log.
 #[derive(Debug, thiserror::Error)]
 #[error("{} can't be opened", path.display())]
@@ -140,11 +153,8 @@ impl VolumeBytes for VolumeFolder {
 
     fn open(&self, volume: &Volume) -> Result<OpenVolume> {
         let path = self.path(volume);
-        let opened = source::open(&path).map_err(|source| Error::unavailable(Unopened { path, source }));
-        let Opened { file, metadata, .. } = opened?;
-        if metadata.is_file() && metadata.len() < volume.size().as_bytes() {
-            return Err(Error::unavailable("the volume's image is shorter than the volume"));
-        }
+        let opened = open_image(&path, volume.size().as_bytes());
+        let Opened { file, metadata, .. } = opened.map_err(|source| Error::unavailable(Unopened { path, source }))?;
         let version = metadata.is_file().then(|| {
             format!(
                 "{:x}-{:x}-{:x}-{:x}-{:x}",
