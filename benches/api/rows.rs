@@ -29,7 +29,7 @@ use crate::{
 };
 
 /// Adds available snapshots, a microsecond apart, each with the task that made it and with its size, to a database with its
-/// tables. As in the service, ids grow with time.
+/// tables. As in the service, ids tell the time.
 pub(crate) fn fill(database: &Path, organization: Uuid, rows: u64) -> anyhow::Result<()> {
     let owner = format!("x'{}'", organization.simple());
     let digest = format!("blake3-131072:{}", "5a".repeat(32));
@@ -39,7 +39,7 @@ pub(crate) fn fill(database: &Path, organization: Uuid, rows: u64) -> anyhow::Re
          WITH RECURSIVE number (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM number WHERE n < {rows})
          INSERT INTO snapshots (id, organization_id, domain_id, name, tags, base_volume_id, base_volume_name, size_bytes,
              volume_type, created_at, modified_at, state, digest, stored_bytes, revision, exclusive_bytes)
-             SELECT unhex(printf('%016x%016x', n, 1)), {owner}, {owner}, 'snapshot-' || n, '',
+             SELECT unhex(printf('%012x7%03x8000000000000001', n / 1000, n % 1000)), {owner}, {owner}, 'snapshot-' || n, '',
                  unhex(printf('%016x%016x', n / 100, 3)), 'vol-0-1', 1048576, 'l_ssd', n, n, 'available', '{digest}', 4096, 2, 4096
              FROM number;
          INSERT INTO tasks (id, organization_id, kind, snapshot_id, volume_id, domain_id, request_id, created_at, ended_at, state,
@@ -56,7 +56,11 @@ pub(crate) fn fill(database: &Path, organization: Uuid, rows: u64) -> anyhow::Re
 
 /// The id of the snapshot that [`fill`] made as the one of this number, from 1.
 pub(crate) fn snapshot_id(number: u64) -> Uuid {
-    Uuid::from_u64_pair(number, 1)
+    let moment = i64::try_from(number)
+        .ok()
+        .and_then(|micros| Timestamp::from_micros(micros).ok());
+    let moment = moment.expect("rows are numbered from 1, and no million years of microseconds");
+    SnapshotId::begun_at(moment, Uuid::from_u64_pair(0, 1)).as_uuid()
 }
 
 /// Forgets what was asked for and has not been copied yet. What has been counts as measured: the rows have no manifests, which

@@ -12,7 +12,7 @@ use diesel::{
     sql_types::Text,
 };
 use snapshot_domain::{
-    DueCheck, MaintenanceKind, OrganizationId, Scope, Snapshot, Task, TaskOutcome, Token, Volume,
+    DueCheck, MaintenanceKind, OrganizationId, Scope, Snapshot, SnapshotId, Task, TaskOutcome, Token, Volume,
     ports::{
         CheckRepository, DueQuery, MaintenanceQueue, OrganizationRepository, PackRepository, ReceiptRepository, Slice,
         SnapshotCursor, SnapshotQuery, SnapshotRepository, SnapshotSizes, TaskQueue, TokenRepository, VolumeQuery,
@@ -289,6 +289,27 @@ fn single_rows_are_found_by_their_ids() {
     assert_eq!(snapshot, ["SEARCH snapshots USING INDEX snapshots_by_id (id=?)"]);
     assert_eq!(volume, ["SEARCH volumes USING INDEX volumes_by_id (id=?)"]);
     assert_eq!(task, ["SEARCH tasks USING PRIMARY KEY (id=?)"]);
+}
+
+#[test]
+fn a_snapshot_whose_id_tells_when_it_was_begun_is_found_in_its_place() {
+    let stored = stored();
+    let told = SnapshotId::begun_at(stored.snapshot.created_at(), stored.task.id().as_uuid());
+    let snapshot = a_snapshot(stored.organization).of(&stored.volume).id(told).build();
+    let volume = VolumeRepository::get(&stored.store, stored.volume.id()).unwrap();
+    let task = a_capture(&snapshot).build();
+    stored.store.begin(&snapshot, &task, &volume, None).unwrap();
+    let plan = |id, scope| stored.plan(|store| store.find_measured(&scope, id).unwrap());
+
+    let in_its_place = plan(told, stored.scope());
+    let of_two = plan(told, Scope::new(vec![an_organization_id(), stored.organization]));
+
+    let place = "SEARCH snapshots USING PRIMARY KEY (organization_id=? AND created_at=? AND id=?)";
+    assert_eq!(in_its_place, with_sizes(place));
+    assert_eq!(
+        of_two,
+        with_sizes("SEARCH snapshots USING INDEX snapshots_by_id (id=?)")
+    );
 }
 
 #[test]

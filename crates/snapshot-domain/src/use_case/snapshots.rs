@@ -5,7 +5,7 @@ use std::{collections::HashMap, sync::Arc};
 use super::{Begun, CheckService, ReceiptOf, Tracked, owner_among, until_not_stale};
 use crate::{
     Caller, Error, Name, NewSnapshot, OrganizationId, Progress, RequestId, Resource, Result, RevisionCondition, Right,
-    Scope, Snapshot, SnapshotChanges, SnapshotId, SnapshotState, Tags, Task, TaskId, Volume, VolumeId, Work,
+    Scope, Snapshot, SnapshotChanges, SnapshotId, SnapshotState, Tags, Task, TaskId, Timestamp, Volume, VolumeId, Work,
     ports::{
         Clock, IdSource, Measured, ReadAt, Slice, SnapshotBytes, SnapshotCursor, SnapshotQuery, SnapshotRepository,
         SnapshotSizes, TaskQueue, VolumeRepository,
@@ -86,9 +86,9 @@ impl SnapshotService {
         receipt: Option<ReceiptOf<'_, Begun<Snapshot>>>,
     ) -> Result<Begun<Snapshot>> {
         let scope = scope_of_creation(caller, command)?;
-        let ids = (SnapshotId::new(self.ids.id()), TaskId::new(self.ids.id()));
+        let new = self.new_names();
         until_not_stale(|| {
-            let (begun, volume) = self.begun(&scope, command, ids, request)?;
+            let (begun, volume) = self.begun(&scope, command, new, request)?;
             let receipt = receipt.map(|of| of(&begun));
             self.snapshots
                 .begin(&begun.item, &begun.task, &volume, receipt.as_ref())?;
@@ -112,8 +112,7 @@ impl SnapshotService {
         tell: impl FnOnce(Result<Begun<Snapshot>>) + Send + 'static,
     ) -> Result<()> {
         let scope = scope_of_creation(caller, command)?;
-        let ids = (SnapshotId::new(self.ids.id()), TaskId::new(self.ids.id()));
-        let (begun, volume) = self.begun(&scope, command, ids, request)?;
+        let (begun, volume) = self.begun(&scope, command, self.new_names(), request)?;
         let receipt = receipt.map(|of| of(&begun));
         let (snapshot, task) = (begun.item.clone(), begun.task.clone());
         let tell = Box::new(move |stored: Result<()>| tell(stored.map(|()| begun)));
@@ -121,12 +120,19 @@ impl SnapshotService {
             .begin_and_tell(&snapshot, &task, &volume, receipt.as_ref(), tell)
     }
 
+    /// When a snapshot is begun, and the ids of it and of its task.
+    fn new_names(&self) -> (Timestamp, SnapshotId, TaskId) {
+        let now = self.clock.now();
+        let id = SnapshotId::begun_at(now, self.ids.id());
+        (now, id, TaskId::new(self.ids.id()))
+    }
+
     /// A snapshot and its task as they are to be stored, and the volume that they rely on.
     fn begun(
         &self,
         scope: &Scope,
         command: &CreateSnapshot,
-        (id, task_id): (SnapshotId, TaskId),
+        (now, id, task_id): (Timestamp, SnapshotId, TaskId),
         request: RequestId,
     ) -> Result<(Begun<Snapshot>, Volume)> {
         let volume = self.volumes.find(scope, command.volume)?;
@@ -136,7 +142,6 @@ impl SnapshotService {
             name: command.name.clone(),
             tags: command.tags.clone(),
         };
-        let now = self.clock.now();
         let item = Snapshot::begin(new, &volume, now)?;
         let work = Work::Capture {
             snapshot: id,

@@ -32,6 +32,7 @@ fn a_new_snapshot_is_being_copied_and_one_task_waits_to_do_it() {
     assert_eq!(snapshot.base_volume().id, volume.id());
     assert_eq!(&snapshot.base_volume().name, volume.name());
     assert_eq!((snapshot.size(), snapshot.created_at()), (volume.size(), moment(0)));
+    assert_eq!(snapshot.id().moment(), Some(snapshot.created_at()));
     assert_eq!(snapshot.domain(), command.organization);
     assert_eq!(
         task.work(),

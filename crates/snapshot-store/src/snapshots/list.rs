@@ -7,7 +7,10 @@ use snapshot_domain::{
 };
 use uuid::Uuid;
 
-use super::{AnyConnection, MeasuredRow, Outcome, Places, StoredRow, on_either, row};
+use super::{
+    AnyConnection, MeasuredRow, Outcome, Places, StoredRow, on_either,
+    row::{self, measured},
+};
 use crate::{
     by_id::ById,
     columns::{self, id_column},
@@ -15,17 +18,6 @@ use crate::{
     list::{self, Listing, Place},
     schema::{domain_sizes, snapshot_totals, snapshots},
 };
-
-/// The columns of a [`MeasuredRow`].
-macro_rules! measured {
-    () => {
-        (
-            StoredRow::as_select(),
-            snapshots::exclusive_bytes,
-            domain_sizes::changes.nullable(),
-        )
-    };
-}
 
 /// An organization's rows, of `source`, for which the query's conditions hold. A count takes snapshots alone: SQLite would
 /// look up the size of each.

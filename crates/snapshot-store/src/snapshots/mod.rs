@@ -1,5 +1,6 @@
 //! Snapshots: [`SnapshotRepository`].
 
+mod find;
 mod is_available;
 mod list;
 mod places;
@@ -20,7 +21,6 @@ use self::row::{MeasuredRow, StoredRow};
 use crate::{
     Store,
     audit::Subject,
-    by_id::ById,
     columns::{self, id_column, number_column},
     connection::{AnyConnection, on_either},
     failure::{Failure, Outcome, refused},
@@ -31,7 +31,7 @@ use crate::{
     quotas,
     receipts::{self, ReceiptRow},
     row_insert::insert_row,
-    schema::{domain_sizes, snapshots},
+    schema::snapshots,
     tasks::{self, TaskRow},
     volumes,
 };
@@ -70,19 +70,7 @@ impl SnapshotRepository for Store {
 
     fn find_measured(&self, scope: &Scope, id: SnapshotId) -> Result<Measured> {
         let key = id.as_uuid();
-        let column = key.as_bytes().as_slice();
-        let row = self.read(|connection| {
-            let row = on_either!(connection, connection => ById::new(column, row::with_sizes()
-                .filter(snapshots::id.eq(column))
-                .select((
-                    StoredRow::as_select(),
-                    snapshots::exclusive_bytes,
-                    domain_sizes::changes.nullable(),
-                )))
-                .get_result::<MeasuredRow>(connection)
-                .optional())?;
-            Ok(row)
-        })?;
+        let row = self.read(|connection| find::with_size(connection, scope, id))?;
         let measured = row::measured_snapshot(row.ok_or_else(|| not_found(key))?)?;
         if scope.covers(measured.snapshot.organization()) {
             Ok(measured)

@@ -85,6 +85,18 @@ pub(crate) struct StoredRow {
 /// A snapshot, what was measured of it, and what tells whether that still holds.
 pub(crate) type MeasuredRow = (StoredRow, Option<i64>, Option<i64>);
 
+/// The columns of a [`MeasuredRow`].
+macro_rules! measured {
+    () => {
+        (
+            StoredRow::as_select(),
+            snapshots::exclusive_bytes,
+            domain_sizes::changes.nullable(),
+        )
+    };
+}
+pub(super) use measured;
+
 /// Snapshots with what was measured of them, for as long as it holds.
 #[diesel::dsl::auto_type]
 pub(super) fn with_sizes() -> _ {

@@ -242,6 +242,7 @@ macro_rules! repository_contract {
                     finds_no_snapshots_in_an_empty_scope,
                     hides_a_snapshot_from_everybody_but_its_owner,
                     shows_a_transferred_snapshot_to_its_new_owner_only,
+                    finds_a_snapshot_whatever_moment_its_id_tells,
                     filters_snapshots_by_exact_name,
                     filters_snapshots_by_all_tags,
                     filters_snapshots_by_base_volume,

@@ -1,11 +1,13 @@
 //! Rules of finding, listing and counting snapshots.
 
+use uuid::Uuid;
+
 use super::{
     Ports,
     world::{World, assert_not_found},
 };
 use crate::{
-    Resource, Scope, Snapshot, SnapshotChanges, SnapshotId, SnapshotStateName,
+    OrganizationId, Resource, Scope, Snapshot, SnapshotChanges, SnapshotId, SnapshotStateName,
     ports::{Measured, Slice, SnapshotCursor, SnapshotQuery},
     testing::{a_snapshot, an_organization_id, moment, name, tags},
 };
@@ -228,6 +230,41 @@ pub fn shows_a_transferred_snapshot_to_its_new_owner_only(ports: &dyn Ports) {
     let given_away = ports.snapshots().find(&world.scope(), snapshot.id());
     assert_not_found(given_away, Resource::Snapshot, snapshot.id().as_uuid());
     assert_eq!(ports.snapshots().count(&SnapshotQuery::all(world.scope())).unwrap(), 0);
+}
+
+/// A snapshot is found with its sizes by its owner, alone or among several, and by nobody else: with an id that tells when it was
+/// begun, another moment, or none. So it is when it has been transferred.
+pub fn finds_a_snapshot_whatever_moment_its_id_tells(ports: &dyn Ports) {
+    let world = World::new(ports);
+    let receiver = world.another_organization();
+    let volume = world.volume();
+    let begun_at = |at| SnapshotId::begun_at(at, an_organization_id().as_uuid());
+    let (_, random) = an_organization_id().as_uuid().as_u64_pair();
+    let untold = SnapshotId::new(Uuid::from_u64_pair(0, random));
+    for id in [begun_at(moment(7)), begun_at(moment(6)), untold] {
+        let mut snapshot = world
+            .copy_as(&volume, a_snapshot(world.organization).id(id).created_at(moment(7)))
+            .snapshot;
+        for (owner, other) in [(world.organization, receiver), (receiver, world.organization)] {
+            let found = |organizations: &[OrganizationId]| {
+                let scope = Scope::new(organizations.to_vec());
+                ports.snapshots().find_measured(&scope, id).map(|found| found.snapshot)
+            };
+            assert_eq!(found(&[owner]).unwrap(), snapshot);
+            assert_eq!(found(&[other, owner]).unwrap(), snapshot);
+            for none in [&[other][..], &[]] {
+                assert_not_found(found(none), Resource::Snapshot, id.as_uuid());
+            }
+            snapshot.update(
+                SnapshotChanges {
+                    organization: Some(other),
+                    ..SnapshotChanges::default()
+                },
+                moment(8),
+            );
+            ports.snapshots().update(&snapshot).unwrap();
+        }
+    }
 }
 
 /// A name matches as a whole and letter by letter; nothing in it is a pattern.
