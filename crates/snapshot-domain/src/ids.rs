@@ -102,8 +102,8 @@ impl SnapshotId {
         let (_, rest) = random.as_u64_pair();
         let micros = u64::try_from(moment.as_micros()).ok();
         let id = micros.filter(|micros| micros / 1000 < 1 << 48).map(|micros| {
-            let head = (micros / 1000) << 16 | 0x7000 | micros % 1000;
-            Uuid::from_u64_pair(head, rest & (u64::MAX >> 2) | 1 << 63)
+            let head = ((micros / 1000) << 16) | 0x7000 | (micros % 1000);
+            Uuid::from_u64_pair(head, (rest & (u64::MAX >> 2)) | (1 << 63))
         });
         Self(id.unwrap_or(random))
     }

@@ -37,8 +37,6 @@ pub struct CopySession {
     geometry: Geometry,
     parent: Option<StoredCopy>,
     trust: Trust,
-    /// The hash of a full chunk of zeros.
-    zero_hash: ChunkHash,
     /// Chunks and pages that are in some worker's open pack, or about to be.
     in_flight: Mutex<HashSet<ChunkId>>,
     progress: Mutex<Progress>,
@@ -73,7 +71,6 @@ impl CopySession {
             geometry,
             parent,
             trust,
-            zero_hash: crate::digest::zero_hash(geometry.chunk_size.as_usize()),
             in_flight: Mutex::default(),
             progress: Mutex::new(Progress {
                 pages: BTreeMap::new(),

@@ -3,7 +3,7 @@
 use super::CopySession;
 use crate::blob::BlobError;
 use crate::codec::Sealer;
-use crate::digest::{PageRead, is_zero, zero_hash};
+use crate::digest::{PageRead, is_zero};
 use crate::error::VaultError;
 use crate::format::page::{self, Page};
 use crate::format::record::Kind;
@@ -246,25 +246,8 @@ impl<'a> PageWriter<'a> {
             let id = self.session.domain.core.keys.page_id(&hash);
             self.store(Kind::Page, id, &bytes, again)?;
         }
-        let part = PageRead::of(open.number, &self.all_hashes(open));
+        let part = PageRead::of_entries(self.session.geometry, open.number, &open.entries);
         self.session.page_finished(open.number, Some(hash), &part)
-    }
-
-    /// The hashes of a page's chunks with those of zeros in their places.
-    fn all_hashes(&self, open: &OpenPage) -> Vec<ChunkHash> {
-        let mut hashes: Vec<ChunkHash> = open
-            .entries
-            .iter()
-            .map(|entry| entry.unwrap_or(self.session.zero_hash))
-            .collect();
-        let geometry = self.session.geometry;
-        if let (Some((_, tail_len)), Some(None)) = (geometry.tail(), open.entries.last())
-            && open.number + 1 == geometry.page_count()
-        {
-            hashes.pop();
-            hashes.push(zero_hash(tail_len));
-        }
-        hashes
     }
 
     /// Stores a chunk or a page unless some pack holds it already; with `again`, even then.

@@ -1,8 +1,10 @@
 //! The digest of a whole content.
 
 mod tree;
+mod zeros;
 
 pub use tree::{Digester, PageRead};
+pub(crate) use zeros::is_zero;
 
 use crate::geometry::PAGE_ENTRIES;
 use crate::hash::ChunkHash;
@@ -78,7 +80,7 @@ pub struct InvalidDigest(pub String);
 ///
 /// Those of the reader.
 pub fn digest_reader(mut reader: impl Read, chunk_size: ChunkSize) -> io::Result<(Digest, u64)> {
-    let zero_hash = zero_hash(chunk_size.as_usize());
+    let zero_hash = zeros::zero_hash(chunk_size);
     let mut digester = Digester::new(0, chunk_size);
     let mut chunk = vec![0; chunk_size.as_usize()];
     let mut page = Vec::with_capacity(PAGE_ENTRIES);
@@ -117,19 +119,6 @@ fn read_fully(reader: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
         }
     }
     Ok(filled)
-}
-
-/// Whether all bytes are zero, at the speed of memory; data is usually told from its first bytes.
-pub(crate) fn is_zero(bytes: &[u8]) -> bool {
-    // A whole block without a branch, so that the compiler uses wide registers.
-    bytes
-        .chunks(4096)
-        .all(|block| block.iter().fold(0, |bits, byte| bits | byte) == 0)
-}
-
-/// The hash of a chunk of `len` zeros.
-pub(crate) fn zero_hash(len: usize) -> ChunkHash {
-    ChunkHash::of(&vec![0; len])
 }
 
 #[cfg(test)]

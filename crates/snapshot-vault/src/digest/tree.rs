@@ -1,11 +1,14 @@
 //! The digest as a tree, to which pages may be added in any order.
 
-use super::{Digest, zero_hash};
+use super::Digest;
+use super::zeros::{all_hashes, zero_hash};
 use crate::PAGE_CHUNKS;
+use crate::format::page::Page;
 use crate::geometry::{Geometry, PAGE_ENTRIES};
 use crate::hash::ChunkHash;
 use crate::id::ChunkSize;
 use blake3::hazmat::{ChainingValue, HasherExt, Mode, merge_subtrees_non_root, merge_subtrees_root};
+use std::cell::LazyCell;
 use std::collections::HashMap;
 
 /// What a page adds to the digest of the whole content.
@@ -26,8 +29,13 @@ enum Part {
 }
 
 impl PageRead {
+    /// A page of a content, with the hashes of its chunks that are not zero.
+    pub(crate) fn of_entries(geometry: Geometry, page: u64, entries: &Page) -> Self {
+        Self::of(page, &all_hashes(geometry, page, entries))
+    }
+
     /// A page whose chunks, zero ones included, have these hashes.
-    pub(crate) fn of(page: u64, hashes: &[ChunkHash]) -> Self {
+    pub(super) fn of(page: u64, hashes: &[ChunkHash]) -> Self {
         let part = if hashes.len() == PAGE_ENTRIES {
             Part::Full(subtree(page, hashes))
         } else {
@@ -145,7 +153,8 @@ impl Digester {
             .collect();
         present.push((full_pages, full_pages));
         present.sort_unstable();
-        let zero_hashes = vec![zero_hash(self.geometry.chunk_size.as_usize()); PAGE_ENTRIES << MAX_ZERO_LEVEL];
+        let chunk_size = self.geometry.chunk_size;
+        let zero_hashes = LazyCell::new(|| vec![zero_hash(chunk_size); PAGE_ENTRIES << MAX_ZERO_LEVEL]);
         let mut page = 0;
         for (start, end) in present {
             while page < start {
@@ -192,14 +201,7 @@ impl Digester {
 
 /// The hashes of a page that is all zero.
 fn zero_page(geometry: Geometry, page: u64) -> Vec<ChunkHash> {
-    let chunks = geometry.chunks_in_page(page);
-    let mut hashes = vec![zero_hash(geometry.chunk_size.as_usize()); chunks];
-    if let (Some((tail_chunk, len)), Some(last)) = (geometry.tail(), hashes.last_mut())
-        && page * PAGE_CHUNKS + chunks as u64 - 1 == tail_chunk
-    {
-        *last = zero_hash(len);
-    }
-    hashes
+    all_hashes(geometry, page, &vec![None; geometry.chunks_in_page(page)])
 }
 
 #[cfg(test)]
@@ -207,7 +209,6 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    const CHUNK: usize = 64 << 10;
 
     fn chunk_size() -> ChunkSize {
         ChunkSize::new(64 << 10).unwrap()
@@ -228,7 +229,7 @@ mod tests {
         ) {
             let size_bytes = chunks * 65_536 + tail;
             let geometry = Geometry { size_bytes, chunk_size: chunk_size() };
-            let zero = zero_hash(CHUNK);
+            let zero = zero_hash(chunk_size());
             let mut pages: Vec<(u64, Vec<ChunkHash>)> = (0..geometry.page_count()).map(|page| {
                 let is_zero = (page ^ seed) % keep != 0;
                 let hashes = if is_zero { zero_page(geometry, page) } else {
@@ -259,8 +260,8 @@ mod tests {
     #[test]
     fn zeros_of_a_short_last_chunk_in_a_full_page_are_hashed_at_their_true_length() {
         let size_bytes = 511 * 65_536 + 1;
-        let mut hashes = vec![zero_hash(CHUNK); 511];
-        hashes.push(zero_hash(1));
+        let mut hashes = vec![zero_hash(chunk_size()); 511];
+        hashes.push(ChunkHash::of(&[0]));
 
         assert_eq!(
             Digester::new(size_bytes, chunk_size()).finish().bytes,

@@ -10,7 +10,7 @@ pub use verifier::Verifier;
 
 use crate::blob::{BlobError, Piece};
 use crate::codec::{Expected, Opener};
-use crate::digest::{Digest, PageRead, zero_hash};
+use crate::digest::{Digest, PageRead};
 use crate::domain::Domain;
 use crate::error::VaultError;
 use crate::format::manifest::Manifest;
@@ -39,9 +39,6 @@ struct CopyCore {
     id: ManifestId,
     manifest: Manifest,
     manifest_bytes: u64,
-    /// The hashes of a full chunk of zeros and of the tail's zeros.
-    zero_hash: ChunkHash,
-    zero_tail_hash: ChunkHash,
 }
 
 /// The buffers of one reading thread: up to some 4 MiB and two chunks, allocated when first used.
@@ -55,15 +52,10 @@ pub struct ReadBuffers {
 
 impl StoredCopy {
     pub(crate) fn new(domain: Domain, id: ManifestId, manifest: Manifest, manifest_bytes: u64) -> Self {
-        let geometry = manifest.geometry;
-        let zero_hash_of = zero_hash(geometry.chunk_size.as_usize());
-        let zero_tail_hash = geometry.tail().map_or(zero_hash_of, |(_, len)| zero_hash(len));
         let core = CopyCore {
             id,
             manifest,
             manifest_bytes,
-            zero_hash: zero_hash_of,
-            zero_tail_hash,
         };
         Self {
             domain,
@@ -164,26 +156,7 @@ impl StoredCopy {
 
     /// What a page whose entries are these adds to the digest.
     pub(crate) fn part_of_digest(&self, page: u64, entries: &Page) -> PageRead {
-        let tail = self
-            .core
-            .manifest
-            .geometry
-            .tail()
-            .filter(|_| page + 1 == self.page_count());
-        let last = entries.len() - 1;
-        let zero_hash = |i| {
-            if tail.is_some() && i == last {
-                self.core.zero_tail_hash
-            } else {
-                self.core.zero_hash
-            }
-        };
-        let hashes: Vec<ChunkHash> = entries
-            .iter()
-            .enumerate()
-            .map(|(i, entry)| entry.unwrap_or_else(|| zero_hash(i)))
-            .collect();
-        PageRead::of(page, &hashes)
+        PageRead::of_entries(self.core.manifest.geometry, page, entries)
     }
 
     /// Fills `buffer` with the content from `offset` on, every chunk checked. Fastest in pieces of a mebibyte or more.
