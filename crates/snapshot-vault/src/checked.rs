@@ -51,8 +51,7 @@ impl<'a> CheckedRecords<'a> {
             Err(error) => return Err(error.into()),
         }
         let check = |record: &Record<'_>, opener: &mut Opener| {
-            let header = &record.header;
-            if (header.id, header.kind, header.plain_len) != (entry.id, entry.kind, entry.plain_len) {
+            if !record.is_listed_as(entry) {
                 return Err(Flaw::Bytes("another record lies at its place"));
             }
             opener.open_any(keys, record, max_len).map(drop)

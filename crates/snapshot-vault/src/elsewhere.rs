@@ -9,11 +9,11 @@ use crate::census::listed;
 use crate::checked::CheckedRecords;
 use crate::error::VaultError;
 use crate::format::names;
-use crate::format::pack::{Footer, FooterEntry};
+use crate::format::pack::FooterEntry;
 use crate::hash::ChunkId;
 use crate::id::PackId;
 use crate::index::{IndexEntry, Location, knows_pack};
-use crate::pack::read_footer;
+use crate::listing::{Listing, read_listing};
 use crate::vault::{Vault, VaultCore};
 use std::collections::{HashMap, HashSet};
 
@@ -50,7 +50,7 @@ pub(crate) fn lead_past_damage(vault: &Vault, stop: &dyn Fn() -> bool) -> Result
             continue;
         }
         // What can't be looked into now holds nothing that could be relied upon.
-        let Ok(Ok(footer)) = read_footer(&*core.blobs, pack.id, pack.size_bytes) else {
+        let Ok(Ok(Listing { footer, .. })) = read_listing(&*core.blobs, pack.id, pack.size_bytes) else {
             continue;
         };
         let is_of_use =
@@ -84,8 +84,8 @@ pub(crate) fn only_whole_here(
     stop: &dyn Fn() -> bool,
 ) -> Result<Vec<OnlyWhole>, VaultError> {
     let core = &*vault.0;
-    let entries = match read_footer(&*core.blobs, pack.id, pack.size_bytes) {
-        Ok(Ok(Footer { entries, .. })) => entries,
+    let entries = match read_listing(&*core.blobs, pack.id, pack.size_bytes) {
+        Ok(Ok(listing)) => listing.footer.entries,
         // Of what is lost or damaged as a whole nothing is left to be kept. What can't be read now may be whole.
         Ok(Err(_)) | Err(BlobError::NotFound { .. }) => return Ok(Vec::new()),
         Err(error) => return Err(error.into()),
@@ -106,7 +106,7 @@ pub(crate) fn only_whole_here(
         Err(_) => return Ok(Vec::new()),
     };
     let keys = &domain.core.keys;
-    let mut footers: HashMap<PackId, bool> = HashMap::new();
+    let mut listed: HashMap<PackId, bool> = HashMap::new();
     let mut only = Vec::new();
     for (here, at) in elsewhere {
         if stop() {
@@ -117,8 +117,8 @@ pub(crate) fn only_whole_here(
             length: at.length,
             ..here
         };
-        let has_footer = *footers.entry(at.pack).or_insert_with(|| has_footer(core, at.pack));
-        let is_whole_there = has_footer && records.read(at.pack, &there, keys)?.is_ok();
+        let is_listed = *listed.entry(at.pack).or_insert_with(|| is_listed(core, at.pack));
+        let is_whole_there = is_listed && records.read(at.pack, &there, keys)?.is_ok();
         if !is_whole_there && records.read(pack.id, &here, keys)?.is_ok() {
             only.push(OnlyWhole {
                 here: here.for_index(),
@@ -134,9 +134,9 @@ pub(crate) fn only_whole_here(
 }
 
 /// Whether an index that is made anew would find what a pack holds.
-fn has_footer(core: &VaultCore, pack: PackId) -> bool {
+fn is_listed(core: &VaultCore, pack: PackId) -> bool {
     let size = core.blobs.size(&names::pack(pack));
-    size.is_ok_and(|size| matches!(read_footer(&*core.blobs, pack, size), Ok(Ok(_))))
+    size.is_ok_and(|size| matches!(read_listing(&*core.blobs, pack, size), Ok(Ok(_))))
 }
 
 /// A record that is whole, and damaged where the index finds it.

@@ -55,6 +55,7 @@ mod hex;
 mod id;
 mod index;
 mod key;
+mod listing;
 mod memory;
 mod pack;
 mod read;

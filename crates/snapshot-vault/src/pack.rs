@@ -1,14 +1,11 @@
-//! One pack in the store: written by one worker, listed by its footer.
+//! One pack in the store: written by one worker.
 
-use crate::blob::{BlobError, BlobStore, BlobWriter};
+use crate::blob::{BlobStore, BlobWriter};
 use crate::catalog::{PackStanding, PackSummary};
 use crate::error::VaultError;
-use crate::format::pack::{
-    ENTRY_BYTES, Footer, FooterEntry, HEADER_BYTES, MAX_RECORDS, TRAILER_BYTES, decode_footer, decode_header,
-    encode_footer, encode_header, footer_len,
-};
+use crate::format::names;
+use crate::format::pack::{ENTRY_BYTES, FooterEntry, MAX_RECORDS, TRAILER_BYTES, encode_footer, encode_header};
 use crate::format::record::Kind;
-use crate::format::{Flaw, names};
 use crate::hash::ChunkId;
 use crate::id::{DomainId, PackId};
 use crate::vault::VaultCore;
@@ -114,37 +111,4 @@ pub(crate) fn is_given_elsewhere(blobs: &dyn BlobStore, pack: PackId) -> bool {
     let is_given = |offset| blobs.read(&key, offset, &mut [0; TRAILER_BYTES]).is_ok();
     let end = || blobs.size(&key).ok()?.checked_sub(TRAILER_BYTES as u64);
     is_given(0) || end().is_some_and(is_given)
-}
-
-const CONTRADICTION: Flaw = Flaw::Bytes("header and footer contradict each other");
-
-/// Reads what a stored pack of `size_bytes` holds. The inner error says why it is no whole pack.
-pub(crate) fn read_footer(
-    blobs: &dyn BlobStore,
-    pack: PackId,
-    size_bytes: u64,
-) -> Result<Result<Footer, Flaw>, BlobError> {
-    if size_bytes < (HEADER_BYTES + TRAILER_BYTES) as u64 {
-        return Ok(Err(Flaw::Bytes("it is too short for a pack")));
-    }
-    let key = names::pack(pack);
-    let mut header = [0; HEADER_BYTES];
-    blobs.read(&key, 0, &mut header)?;
-    let mut trailer = [0; TRAILER_BYTES];
-    blobs.read(&key, size_bytes - TRAILER_BYTES as u64, &mut trailer)?;
-    let (domain, footer_len) = match (decode_header(&header, pack), footer_len(&trailer, size_bytes)) {
-        (Ok(domain), Ok(len)) => (domain, len),
-        // A pack of a later version says so where it begins.
-        (Ok(_), Err(Flaw::Version(_))) => return Ok(Err(CONTRADICTION)),
-        (Err(flaw), _) | (_, Err(flaw)) => return Ok(Err(flaw)),
-    };
-    let mut footer = vec![0; footer_len];
-    blobs.read(&key, size_bytes - footer_len as u64, &mut footer)?;
-    Ok(decode_footer(&footer, pack, size_bytes).and_then(|footer| {
-        if footer.domain == domain {
-            Ok(footer)
-        } else {
-            Err(CONTRADICTION)
-        }
-    }))
 }

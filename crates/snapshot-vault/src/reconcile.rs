@@ -8,7 +8,8 @@ use crate::format::pack::{Footer, FooterEntry};
 use crate::format::{Flaw, names};
 use crate::id::PackId;
 use crate::index::{ChunkIndex, IndexEntry, Location};
-use crate::pack::{read_footer, summary};
+use crate::listing::{Listing, read_listing, whole_records};
+use crate::pack::summary;
 use std::collections::HashSet;
 use std::error::Error;
 use std::ops::ControlFlow;
@@ -89,8 +90,15 @@ struct Walk<'a> {
     outcome: Outcome,
 }
 
+/// What a pack holds.
+struct Held {
+    footer: Footer,
+    /// Of that, what the index may lead to.
+    whole: Vec<FooterEntry>,
+}
+
 /// Why it is not known what a pack holds.
-enum NoFooter {
+enum NotListed {
     /// It was read, and is no whole pack.
     Flaw(Flaw),
     /// It could not be read, which may pass.
@@ -152,18 +160,18 @@ impl Walk<'_> {
             return Ok(());
         }
         if recorded.is_none() || !indexed {
-            match self.footer(id, size_bytes)? {
-                Ok(footer) => self.take_in(id, size_bytes, &footer, recorded.is_some(), indexed)?,
-                Err(NoFooter::Flaw(Flaw::Bytes(reason))) if recorded.is_none() && !indexed => {
+            match self.listing(id, size_bytes)? {
+                Ok(held) => self.take_in(id, size_bytes, &held, recorded.is_some(), indexed)?,
+                Err(NotListed::Flaw(Flaw::Bytes(reason))) if recorded.is_none() && !indexed => {
                     log::warn!("pack {id} was never finished: {reason}");
                     self.outcome.found.torn.push(DamagedPack { id, reason });
                     return Ok(());
                 }
-                Err(NoFooter::Flaw(flaw)) => {
+                Err(NotListed::Flaw(flaw)) => {
                     self.damaged(id, flaw.reason(), indexed);
                     return Ok(());
                 }
-                Err(NoFooter::Unread) => {
+                Err(NotListed::Unread) => {
                     self.damaged(id, "it can't be read", indexed);
                     return Ok(());
                 }
@@ -175,15 +183,31 @@ impl Walk<'_> {
 
     /// What a pack holds. One that can't be read must not keep the service from starting: it is reported, and when it was
     /// only for a moment, the next start takes it in.
-    fn footer(&self, id: PackId, size_bytes: u64) -> Result<Result<Footer, NoFooter>, VaultError> {
-        match read_footer(self.blobs, id, size_bytes) {
-            Ok(footer) => Ok(footer.map_err(NoFooter::Flaw)),
+    fn listing(&self, id: PackId, size_bytes: u64) -> Result<Result<Held, NotListed>, VaultError> {
+        let listing = read_listing(self.blobs, id, size_bytes).and_then(|listing| match listing {
+            Ok(Listing { footer, flaw: None }) => Ok(Ok(Held {
+                whole: footer.entries.clone(),
+                footer,
+            })),
+            Ok(Listing {
+                footer,
+                flaw: Some(flaw),
+            }) => {
+                log::error!("pack {id}: {}: its records tell what it holds", flaw.reason());
+                // Nothing else tells that they were stored to their ends.
+                let whole = whole_records(self.blobs, id, &footer)?;
+                Ok(Ok(Held { footer, whole }))
+            }
+            Err(flaw) => Ok(Err(NotListed::Flaw(flaw))),
+        });
+        match listing {
+            Ok(listing) => Ok(listing),
             Err(error @ (BlobError::NotFound { .. } | BlobError::Short { .. } | BlobError::Io { .. })) => {
                 log::error!(
                     "pack {id}: {error}: {}",
                     error.source().map(ToString::to_string).unwrap_or_default()
                 );
-                Ok(Err(NoFooter::Unread))
+                Ok(Err(NotListed::Unread))
             }
             Err(error) => Err(error.into()),
         }
@@ -193,17 +217,17 @@ impl Walk<'_> {
         &mut self,
         id: PackId,
         size_bytes: u64,
-        footer: &Footer,
+        held: &Held,
         recorded: bool,
         indexed: bool,
     ) -> Result<(), VaultError> {
         if !recorded {
             self.catalog
-                .record(&summary(id, footer.domain, size_bytes, &footer.entries))?;
+                .record(&summary(id, held.footer.domain, size_bytes, &held.footer.entries))?;
             self.outcome.found.adopted += 1;
         }
         if !indexed {
-            self.index.add_pack(id, &self.places(id, footer)?)?;
+            self.index.add_pack(id, &self.places(id, &held.whole)?)?;
             self.outcome.found.indexed += 1;
         }
         Ok(())
@@ -211,8 +235,8 @@ impl Walk<'_> {
 
     /// What the index is to note of a pack: where a place is distrusted, only what is nowhere else. Otherwise the index
     /// would lead readers to a damaged chunk past a whole one.
-    fn places(&self, id: PackId, footer: &Footer) -> Result<Vec<IndexEntry>, VaultError> {
-        let places: Vec<_> = footer.entries.iter().map(FooterEntry::for_index).collect();
+    fn places(&self, id: PackId, entries: &[FooterEntry]) -> Result<Vec<IndexEntry>, VaultError> {
+        let places: Vec<_> = entries.iter().map(FooterEntry::for_index).collect();
         let offsets = self.distrusted.chunks.iter().filter(|chunk| chunk.pack == id);
         let offsets: HashSet<u32> = offsets.map(|chunk| chunk.offset).collect();
         let all = self.distrusted.packs.contains(&id);

@@ -57,6 +57,8 @@ pub(crate) struct CountedPack {
     pub(crate) summary: PackSummary,
     /// The bytes of its records that are in use; `None` when they can't be told one by one.
     pub(crate) live_bytes: Option<u64>,
+    /// Whether its header or its footer is damaged. Not known of one that has nothing in use.
+    pub(crate) has_damaged_ends: bool,
     first: usize,
 }
 
@@ -122,6 +124,7 @@ impl Census {
         let packs = packs.map(|pack| CountedPack {
             summary: pack.summary,
             live_bytes: pack.flaw.is_none().then_some(pack.live_bytes),
+            has_damaged_ends: pack.has_damaged_ends,
             first: pack.first,
         });
         Self {

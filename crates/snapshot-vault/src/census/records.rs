@@ -5,7 +5,7 @@ use crate::catalog::PackSummary;
 use crate::error::VaultError;
 use crate::format::Flaw;
 use crate::index::Location;
-use crate::pack::read_footer;
+use crate::listing::{Listing, read_listing};
 use std::collections::{HashMap, VecDeque};
 
 /// Footers are kept until they list so many records together: 3 MiB.
@@ -33,6 +33,8 @@ pub(crate) struct NumberedPack {
     pub(crate) first: usize,
     /// Why its footer can't be used, if that was tried.
     pub(crate) flaw: Option<&'static str>,
+    /// Whether its header or its footer was found to be damaged, though what it holds is known.
+    pub(crate) has_damaged_ends: bool,
     /// Bytes of those of its records that were found to be in use.
     pub(crate) live_bytes: u64,
 }
@@ -71,6 +73,7 @@ impl<'a> Records<'a> {
                 summary,
                 first,
                 flaw: None,
+                has_damaged_ends: false,
                 live_bytes: 0,
             }
         });
@@ -126,7 +129,10 @@ impl<'a> Records<'a> {
         }
         if !self.footers.contains_key(&pack) {
             match self.read(pack)? {
-                Ok(records) => self.keep(pack, records),
+                Ok((records, has_damaged_ends)) => {
+                    self.packs[pack].has_damaged_ends = has_damaged_ends;
+                    self.keep(pack, records);
+                }
                 Err(flaw) => {
                     self.packs[pack].flaw = Some(flaw.reason());
                     return Ok(None);
@@ -136,10 +142,11 @@ impl<'a> Records<'a> {
         Ok(self.footers.get(&pack).map(Vec::as_slice))
     }
 
-    fn read(&self, pack: usize) -> Result<Result<Vec<Record>, Flaw>, VaultError> {
+    /// Its records, and whether header or footer is damaged.
+    fn read(&self, pack: usize) -> Result<Result<(Vec<Record>, bool), Flaw>, VaultError> {
         let summary = &self.packs[pack].summary;
-        let footer = match read_footer(self.blobs, summary.id, summary.size_bytes) {
-            Ok(Ok(footer)) => footer,
+        let Listing { footer, flaw } = match read_listing(self.blobs, summary.id, summary.size_bytes) {
+            Ok(Ok(listing)) => listing,
             Ok(Err(flaw)) => return Ok(Err(flaw)),
             Err(BlobError::NotFound { .. }) => return Ok(Err(Flaw::Bytes(GONE))),
             Err(BlobError::Short { .. }) => return Ok(Err(Flaw::Bytes("it is cut off"))),
@@ -153,7 +160,7 @@ impl<'a> Records<'a> {
             offset: entry.offset,
             plain_len: entry.plain_len,
         });
-        Ok(Ok(records.collect()))
+        Ok(Ok((records.collect(), flaw.is_some())))
     }
 
     fn keep(&mut self, pack: usize, records: Vec<Record>) {

@@ -7,7 +7,7 @@ use crate::format::names;
 use crate::hash::ChunkId;
 use crate::id::PackId;
 use crate::index::ChunkIndex;
-use crate::pack::read_footer;
+use crate::listing::{Listing, read_listing};
 
 /// So many packs are removed together: the index is synced, and the catalog told, once for all of them.
 pub(crate) const AT_ONCE: usize = 64;
@@ -35,8 +35,8 @@ pub(crate) fn remove(
 
 /// What a pack holds, as far as it can be read: it may be gone already, or it is removed because it is damaged.
 fn chunks_of(blobs: &dyn BlobStore, pack: &PackSummary) -> Vec<ChunkId> {
-    match read_footer(blobs, pack.id, pack.size_bytes) {
-        Ok(Ok(footer)) => footer.entries.iter().map(|entry| entry.id).collect(),
+    match read_listing(blobs, pack.id, pack.size_bytes) {
+        Ok(Ok(Listing { footer, .. })) => footer.entries.iter().map(|entry| entry.id).collect(),
         Ok(Err(_)) | Err(_) => Vec::new(),
     }
 }

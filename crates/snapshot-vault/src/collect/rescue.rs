@@ -7,7 +7,8 @@ use crate::checked::CheckedRecords;
 use crate::error::VaultError;
 use crate::format::pack::FooterEntry;
 use crate::id::DomainId;
-use crate::pack::{OpenPack, read_footer, store};
+use crate::listing::{Listing, read_listing};
+use crate::pack::{OpenPack, store};
 use crate::vault::Vault;
 
 /// Copies records into new packs, sealed as they are.
@@ -46,8 +47,8 @@ impl<'a> Rescue<'a> {
             self.close()?;
         }
         let domain = self.vault.existing_domain(domain)?;
-        let footer = match read_footer(&*self.vault.0.blobs, id, from.summary.size_bytes) {
-            Ok(Ok(footer)) => footer,
+        let footer = match read_listing(&*self.vault.0.blobs, id, from.summary.size_bytes) {
+            Ok(Ok(Listing { footer, .. })) => footer,
             Ok(Err(_)) | Err(BlobError::NotFound { .. } | BlobError::Short { .. } | BlobError::Io { .. }) => {
                 return Ok(Rescued::Damaged(Vec::new()));
             }

@@ -13,7 +13,7 @@ use crate::error::VaultError;
 use crate::format::names;
 use crate::id::{CollectionId, PackId};
 use crate::index::knows_pack;
-use crate::pack::read_footer;
+use crate::listing::read_listing;
 use crate::vault::Vault;
 use std::collections::{HashMap, HashSet};
 use std::ops::ControlFlow;
@@ -291,7 +291,9 @@ impl Run<'_> {
         }
         #[expect(clippy::cast_precision_loss, reason = "a share need not be exact")]
         let share = live_bytes as f64 / pack.record_bytes() as f64;
-        if share >= self.options.live_share || self.holds_damaged(census, pack)? {
+        // Rewritten, a pack has whole ends again.
+        let is_worth_it = share < self.options.live_share || pack.has_damaged_ends;
+        if !is_worth_it || self.holds_damaged(census, pack)? {
             return Ok(Fate::Keep);
         }
         Ok(Fate::Rewrite)
@@ -302,9 +304,9 @@ impl Run<'_> {
         let Some(offsets) = self.damaged.get(&pack.summary.id) else {
             return Ok(false);
         };
-        let footer = read_footer(&*self.vault.0.blobs, pack.summary.id, pack.summary.size_bytes)?;
-        let Ok(footer) = footer else { return Ok(true) };
-        let mut entries = footer.entries.iter().enumerate();
+        let listing = read_listing(&*self.vault.0.blobs, pack.summary.id, pack.summary.size_bytes)?;
+        let Ok(listing) = listing else { return Ok(true) };
+        let mut entries = listing.footer.entries.iter().enumerate();
         Ok(entries.any(|(ordinal, entry)| offsets.contains(&entry.offset) && census.is_live(pack, ordinal)))
     }
 

@@ -4,7 +4,7 @@ use crate::blob::BlobError;
 use crate::error::VaultError;
 use crate::format::{Flaw, names};
 use crate::id::PackId;
-use crate::pack::read_footer;
+use crate::listing::read_listing;
 use crate::vault::VaultCore;
 
 /// A torn pack, as it lies in the store now.
@@ -28,7 +28,7 @@ impl Torn {
                 Err(error) => return Err(error.into()),
             };
             // What can be read by now is for the next start to take in.
-            if let Err(Flaw::Bytes(_)) = read_footer(&*vault.blobs, id, size_bytes)? {
+            if let Err(Flaw::Bytes(_)) = read_listing(&*vault.blobs, id, size_bytes)? {
                 torn.push(Self { id, size_bytes });
             }
         }

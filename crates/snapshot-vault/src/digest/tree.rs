@@ -209,7 +209,6 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-
     fn chunk_size() -> ChunkSize {
         ChunkSize::new(64 << 10).unwrap()
     }

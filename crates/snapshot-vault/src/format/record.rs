@@ -2,12 +2,16 @@
 
 use super::Flaw;
 use super::fields::Fields;
+use super::pack::FooterEntry;
 use crate::hash::ChunkId;
+use crate::id::ChunkSize;
 use crate::seal::{CHECKSUM_BYTES, NONCE_BYTES, TAG_BYTES, checksum};
 
 pub(crate) const HEADER_BYTES: usize = 56;
 /// What a record adds to its payload.
 pub(crate) const OVERHEAD_BYTES: usize = HEADER_BYTES + TAG_BYTES + CHECKSUM_BYTES;
+/// No record is longer.
+pub(crate) const MAX_RECORD_BYTES: usize = ChunkSize::MAX_BYTES as usize + OVERHEAD_BYTES;
 
 /// What a record holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,7 +72,7 @@ impl RecordHeader {
         bytes
     }
 
-    fn decode(bytes: &[u8]) -> Result<Self, Flaw> {
+    pub(crate) fn decode(bytes: &[u8]) -> Result<Self, Flaw> {
         let mut fields = Fields::new(bytes);
         let kind = Kind::from_code(fields.u8()?)?;
         let codec = match fields.u8()? {
@@ -85,6 +89,12 @@ impl RecordHeader {
             nonce: fields.array()?,
             id: ChunkId(fields.array()?),
         })
+    }
+
+    /// How long the whole record is, if it can be one.
+    pub(crate) fn record_len(&self) -> Option<usize> {
+        let payload = (self.sealed_len as usize).checked_sub(TAG_BYTES)?;
+        payload.checked_add(OVERHEAD_BYTES)
     }
 }
 
@@ -109,6 +119,12 @@ impl<'a> Record<'a> {
         } else {
             Err(Flaw::Bytes("a record's checksum is wrong"))
         }
+    }
+
+    /// Whether it is the record that a pack's footer lists there.
+    pub(crate) fn is_listed_as(&self, entry: &FooterEntry) -> bool {
+        let header = &self.header;
+        (header.id, header.kind, header.plain_len) == (entry.id, entry.kind, entry.plain_len)
     }
 
     pub(crate) fn parse_unsummed(bytes: &'a [u8]) -> Result<Self, Flaw> {

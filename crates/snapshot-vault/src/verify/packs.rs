@@ -7,11 +7,12 @@ use crate::codec::Opener;
 use crate::error::VaultError;
 use crate::format::pack::{Footer, FooterEntry, HEADER_BYTES, decode_footer, decode_header};
 use crate::format::page::{self, MAX_PAGE_BYTES};
-use crate::format::record::{Kind, OVERHEAD_BYTES, Record};
+use crate::format::record::{Kind, MAX_RECORD_BYTES, Record};
 use crate::format::{Flaw, names};
 use crate::id::{ChunkSize, DomainId, PackId};
 use crate::key::DomainKeys;
-use crate::pack::{is_given_elsewhere, read_footer};
+use crate::listing::{Listing, read_listing};
+use crate::pack::is_given_elsewhere;
 use std::ops::{ControlFlow, Range};
 use std::slice;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -26,7 +27,6 @@ pub(super) struct StoredPack {
 
 /// So much is read at once, and one record at least.
 const SECTION_BYTES: u64 = 4 << 20;
-const MAX_RECORD_BYTES: usize = ChunkSize::MAX_BYTES as usize + OVERHEAD_BYTES;
 const CUT_OFF: Flaw = Flaw::Bytes("it is cut off");
 const UNREADABLE: Flaw = Flaw::Bytes(super::report::UNREADABLE);
 
@@ -87,8 +87,11 @@ impl Check<'_> {
                 return Ok(None);
             };
             self.findings().checked.packs += 1;
-            if let Some(footer) = self.footer(pack)? {
-                queue.sections = self.sections(*pack, &footer);
+            if let Some(Listing { footer, flaw }) = self.listing(pack)? {
+                if let Some(flaw) = flaw {
+                    self.findings().object(names::pack(pack.id).as_str(), flaw.reason());
+                }
+                queue.sections = self.sections(*pack, &footer, flaw.is_none());
                 queue.sections.reverse();
             } else {
                 self.pace.advance(pack.size_bytes);
@@ -97,7 +100,7 @@ impl Check<'_> {
     }
 
     /// Cuts a pack into sections, in order.
-    fn sections(&self, pack: StoredPack, footer: &Footer) -> Vec<Section> {
+    fn sections(&self, pack: StoredPack, footer: &Footer, has_whole_ends: bool) -> Vec<Section> {
         let mut entries = &footer.entries[..];
         let mut pack_end = pack.size_bytes;
         if let Some(at) = entries
@@ -124,6 +127,7 @@ impl Check<'_> {
             sections.push(Section {
                 pack,
                 domain: footer.domain,
+                has_whole_ends,
                 entries: now.to_vec(),
                 range: start..end,
             });
@@ -143,7 +147,9 @@ impl Check<'_> {
         let next = AtomicUsize::new(0);
         self.in_parallel(packs.len(), || {
             while let Some(pack) = packs.get(next.fetch_add(1, Ordering::Relaxed)) {
-                let Some(mut footer) = self.footer(pack)? else { continue };
+                let Some(Listing { mut footer, .. }) = self.listing(pack)? else {
+                    continue;
+                };
                 {
                     let findings = self.findings();
                     footer.entries.retain(|entry| findings.is_whole(pack.id, entry));
@@ -155,12 +161,12 @@ impl Check<'_> {
     }
 
     /// What a pack holds; `None` when it tells nothing, or is gone by now.
-    fn footer(&self, pack: &StoredPack) -> Result<Option<Footer>, VaultError> {
+    fn listing(&self, pack: &StoredPack) -> Result<Option<Listing>, VaultError> {
         if !self.findings().is_usable(pack.id) {
             return Ok(None);
         }
-        let flaw = match read_footer(&*self.blobs, pack.id, pack.size_bytes) {
-            Ok(Ok(footer)) => return Ok(Some(footer)),
+        let flaw = match read_listing(&*self.blobs, pack.id, pack.size_bytes) {
+            Ok(Ok(listing)) => return Ok(Some(listing)),
             Ok(Err(flaw)) => flaw,
             Err(BlobError::NotFound { .. }) => return Ok(None),
             Err(BlobError::Short { .. }) => CUT_OFF,
@@ -187,6 +193,8 @@ struct Queue<'a> {
 struct Section {
     pack: StoredPack,
     domain: DomainId,
+    /// Whether the pack's header and footer were whole when they were read before.
+    has_whole_ends: bool,
     entries: Vec<FooterEntry>,
     /// Its bytes. The first section begins with the pack's header, the last one ends with its footer.
     range: Range<u64>,
@@ -249,7 +257,10 @@ impl Worker<'_> {
         if !bad_places.is_empty() && is_given_elsewhere(blobs, section.pack.id) {
             self.check.findings().bad_places(section.pack.id, &bad_places);
         }
-        if is_read && let Err(flaw) = check_ends(section, self.piece.bytes()) {
+        if is_read
+            && section.has_whole_ends
+            && let Err(flaw) = check_ends(section, self.piece.bytes())
+        {
             self.check.findings().pack(section.pack.id, flaw.reason());
         }
         self.check.pace.advance(left);
@@ -265,14 +276,13 @@ fn check_record(
     keys: Option<(&DomainKeys, ChunkSize)>,
 ) -> Result<(), Flaw> {
     let record = Record::parse(bytes)?;
-    let header = &record.header;
-    if (header.id, header.kind, header.plain_len) != (entry.id, entry.kind, entry.plain_len) {
+    if !record.is_listed_as(entry) {
         return Err(Flaw::Bytes("another record lies at its place"));
     }
     let Some((keys, chunk_size)) = keys else {
         return Ok(());
     };
-    match header.kind {
+    match record.header.kind {
         Kind::Chunk => {
             opener.open_any(keys, &record, chunk_size.as_usize())?;
         }

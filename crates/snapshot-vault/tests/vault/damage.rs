@@ -1,11 +1,12 @@
 //! Damage is found, told exactly, and touches nothing else.
 
+use crate::collect::collect;
 use crate::support::{CHUNK, PAGE, TestVault, copies_at_once, copy, copy_with, master, noise, open, options, read_all};
 use proptest::prelude::*;
 use snapshot_vault::testing::{MemoryBlobs, MemoryCatalog, MemoryIndex};
 use snapshot_vault::{
-    BlobKey, ChunkIndex, ChunkSize, DomainId, ManifestId, MasterKey, PackCatalog, ReadBuffers, StoredCopy, Vault,
-    VaultError, VaultOptions,
+    BlobKey, ChunkIndex, ChunkSize, DomainId, ManifestId, MasterKey, PackCatalog, PackId, ReadBuffers, StoredCopy,
+    Vault, VaultError, VaultOptions, VerifyOptions, verify_vault,
 };
 use std::ops::Range;
 use std::sync::Arc;
@@ -343,9 +344,10 @@ fn a_lost_or_damaged_pack_is_reported_and_its_data_stored_again_by_the_next_copy
             test.blobs.overwrite(key, bytes[..bytes.len() - 1].to_vec());
         },
         |test, key| {
-            // Damage in the footer shows when the footer is read, which is when the index is lost.
+            // Neither the footer tells what it holds nor the records, which shows when the index is lost.
             let len = test.blobs.get(key).unwrap().len();
             flip(test, key, len - 100);
+            flip(test, key, 64 + 9);
             test.index.clear().unwrap();
         },
     ];
@@ -371,6 +373,65 @@ fn a_lost_or_damaged_pack_is_reported_and_its_data_stored_again_by_the_next_copy
             "reported until somebody clears it"
         );
     }
+}
+
+/// What the header, the footer or the catalog's row told of a pack, its records tell as well.
+#[test]
+fn a_pack_with_a_damaged_end_is_found_again_when_the_index_is_lost() {
+    let content = noise(3, 3 * CHUNK);
+    let lose_row: [fn(&TestVault, PackId); 2] = [|_, _| {}, |test, pack| test.catalog.lose(pack)];
+    let ends: [fn(usize) -> usize; 4] = [|_| 0, |_| 30, |len| len - 100, |len| len - 60];
+    for (lose_row, end) in lose_row.into_iter().flat_map(|lose| ends.map(|end| (lose, end))) {
+        let test = TestVault::new();
+        let stored = copy(&test.domain, &content, None);
+        let (pack, key) = (test.catalog.list(None, 1).unwrap()[0], packs(&test).remove(0));
+        flip(&test, &key, end(test.blobs.get(&key).unwrap().len()));
+        test.index.clear().unwrap();
+        lose_row(&test, pack.id);
+
+        let found = test.vault.reconcile().unwrap();
+
+        assert_eq!(
+            (found.packs, found.indexed, &found.damaged[..], &found.torn[..]),
+            (1, 1, &[][..], &[][..])
+        );
+        assert_eq!(test.catalog.list(None, 2).unwrap(), [pack]);
+        assert_eq!(read_all(&stored).unwrap(), content);
+        assert_eq!(copy_with(&test.domain, &content, None, 1, 0).new_chunks, 0);
+        // Reported until a collection has stored the records anew.
+        assert_eq!(verified(&test), [key.as_str()]);
+        let collected = collect(&test);
+        assert_eq!((collected.rewritten, collected.deleted), (1, 1));
+        assert_eq!(verified(&test), [""; 0]);
+        assert_eq!(read_all(&stored).unwrap(), content);
+        assert_eq!(collect(&test).rewritten, 0);
+    }
+}
+
+/// The names of what a verification finds damaged.
+fn verified(test: &TestVault) -> Vec<String> {
+    let blobs = Arc::new(test.blobs.clone());
+    let found = verify_vault(blobs, &master(), &VerifyOptions::default(), &|_| {}).unwrap();
+    found.damage.into_iter().map(|damage| damage.object).collect()
+}
+
+/// The index is never led to what a crash has torn.
+#[test]
+fn of_a_pack_with_a_damaged_end_the_index_finds_what_is_whole() {
+    let content = noise(3, 3 * CHUNK);
+    let test = TestVault::new();
+    let stored = copy(&test.domain, &content, None);
+    let key = packs(&test).remove(0);
+    flip(&test, &key, test.blobs.get(&key).unwrap().len() - 60);
+    flip(&test, &key, 64 + (CHUNK + 88) + 56);
+    test.index.clear().unwrap();
+
+    let found = test.vault.reconcile().unwrap();
+
+    assert_eq!((found.packs, found.damaged.len()), (1, 0));
+    assert_eq!(damaged_range(read_all(&stored)), chunk(1));
+    assert_eq!(copy_with(&test.domain, &content, None, 1, 0).new_chunks, 1);
+    assert_eq!(read_all(&stored).unwrap(), content);
 }
 
 #[test]
