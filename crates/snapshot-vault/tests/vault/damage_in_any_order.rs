@@ -22,8 +22,8 @@ enum Step {
         at_once: usize,
     },
     Delete(Index),
-    /// Changes a byte of a pack.
-    Flip(Index, Index),
+    /// Changes a byte of a pack, or one of its last ones, where its footer is.
+    Flip(Index, Index, Option<usize>),
     /// Removes a pack, as nobody should.
     Lose(Index),
     /// Looks for damage, and starts again.
@@ -42,7 +42,8 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     let step = prop_oneof![
         6 => (chunks(), 1..3_usize).prop_map(|(chunks, at_once)| Step::Copy { chunks, at_once }),
         1 => any::<Index>().prop_map(Step::Delete),
-        2 => any::<(Index, Index)>().prop_map(|(pack, at)| Step::Flip(pack, at)),
+        2 => (any::<Index>(), any::<Index>(), prop::option::of(1..200_usize))
+            .prop_map(|(pack, at, from_end)| Step::Flip(pack, at, from_end)),
         1 => any::<Index>().prop_map(Step::Lose),
         2 => any::<bool>().prop_map(|is_index_lost| Step::Check { is_index_lost }),
         1 => Just(Step::Recover),
@@ -55,6 +56,8 @@ struct World {
     test: TestVault,
     copies: BTreeMap<ManifestId, Vec<u8>>,
     is_all_damage_known: bool,
+    /// Packs of which a byte was changed, and whether it may be that neither footer nor records tell what they hold any more.
+    flipped: BTreeMap<BlobKey, bool>,
 }
 
 impl World {
@@ -63,6 +66,7 @@ impl World {
             test: TestVault::new(),
             copies: BTreeMap::new(),
             is_all_damage_known: true,
+            flipped: BTreeMap::new(),
         }
     }
 
@@ -76,12 +80,15 @@ impl World {
                     self.copies.remove(&id);
                 }
             }
-            Step::Flip(which, at) => {
+            Step::Flip(which, at, from_end) => {
                 if let Some(pack) = pick(self.packs(), *which) {
                     let mut bytes = self.test.blobs.get(&pack).unwrap();
-                    let at = at.index(bytes.len());
+                    let at = from_end.map_or_else(|| at.index(bytes.len()), |from_end| bytes.len() - from_end);
                     bytes[at] ^= 4;
                     self.test.blobs.overwrite(&pack, bytes);
+                    // A later version, where the version is.
+                    let may_be_opaque = self.flipped.contains_key(&pack) || (8..10).contains(&at);
+                    self.flipped.insert(pack, may_be_opaque);
                     self.is_all_damage_known = false;
                 }
             }
@@ -125,8 +132,14 @@ impl World {
         let found = verify_stored(Arc::new(self.test.blobs.clone()), &one_thread(), &|_| {}).unwrap();
         self.test.catalog.set_aside(&found.set_aside).unwrap();
         self.test.vault.reconcile().unwrap();
-        // Of a pack without a footer nobody can tell what is damaged in it, until a reader meets it.
-        self.is_all_damage_known = found.damage.iter().all(|damage| damage.place.is_some());
+        // Of a pack that tells nothing nobody knows what is damaged in it, until a reader meets it.
+        let may_be_opaque = |object: &str| {
+            self.flipped
+                .iter()
+                .any(|(pack, opaque)| *opaque && pack.as_str() == object)
+        };
+        let mut damage = found.damage.iter();
+        self.is_all_damage_known = damage.all(|damage| damage.place.is_some() || !may_be_opaque(&damage.object));
         for id in self.whole() {
             if !self.is_all_damage_known {
                 self.read_until_nothing_new_is_met(id);
