@@ -212,7 +212,9 @@ fn report(command: &Verify, is_opened: bool, found: &Verification) -> Report {
     for damage in &found.damage {
         lines.extend(damage_lines(damage));
         if is_all_known && damage.lost.is_empty() {
-            lines.push("    nothing is lost by it: no snapshot needs it, or what it held is known from elsewhere".to_owned());
+            lines.push(
+                "    nothing is lost by it: no snapshot needs it, or what it held is known from elsewhere".to_owned(),
+            );
         }
     }
     lines.push(format!(

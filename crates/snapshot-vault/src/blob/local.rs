@@ -249,14 +249,18 @@ impl Temporary {
     fn publish(self, key: &BlobKey) -> Result<(), BlobError> {
         let target = self.folder.path(key);
         self.folder.make_durable(folder_of(&target))?;
-        rename_to_free_name(&self.path, &target).map_err(|error| match error.kind() {
-            io::ErrorKind::AlreadyExists => BlobError::AlreadyExists { key: key.clone() },
-            _ => failed(&target, error),
-        })?;
-        sync_folder(folder_of(&target)).inspect_err(|_| {
-            // It must not be relied upon, so it had better not be seen.
-            let _failed_too = fs::remove_file(&target);
-        })
+        match rename_to_free_name(&self.path, &target) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                // Another thread may have given the name just now. Whoever is told of it relies on what lies there.
+                sync_folder(folder_of(&target))?;
+                Err(BlobError::AlreadyExists { key: key.clone() })
+            }
+            Err(error) => Err(failed(&target, error)),
+            Ok(()) => sync_folder(folder_of(&target)).inspect_err(|_| {
+                // It must not be relied upon, so it had better not be seen.
+                let _failed_too = fs::remove_file(&target);
+            }),
+        }
     }
 }
 

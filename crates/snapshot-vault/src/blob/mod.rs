@@ -16,7 +16,8 @@ use std::ops::ControlFlow;
 ///
 /// * An object is written once. As long as nothing fails it appears whole or not at all, and a name that is taken is never
 ///   written again.
-/// * When [`put`](Self::put) or [`BlobWriter::commit`] returns `Ok`, the object is whole, and survives a power loss.
+/// * When [`put`](Self::put) or [`BlobWriter::commit`] returns `Ok`, the object is whole, and survives a power loss. So does
+///   what they say exists already.
 /// * When it returns an error, or the process or the machine stops before anybody learns what it returned, the object may be
 ///   there, or absent, or torn: a part of it from its beginning, and behind that nothing, or anything, up to its length. It
 ///   stays so: nothing completes it later. [`LocalBlobs`](crate::LocalBlobs) promises more: whole or absent.
