@@ -13,7 +13,7 @@ use crate::id::{DomainId, PackId};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Listing {
     pub(crate) footer: Footer,
-    /// What is wrong with the pack's header or footer: the other one tells what it holds, and for a footer its records do.
+    /// What is wrong with the pack's header or its footer. For a header the footer tells the same, for a footer the records do.
     pub(crate) flaw: Option<Flaw>,
 }
 
@@ -48,12 +48,11 @@ pub(crate) fn read_listing(
             } else {
                 flaw
             };
-            let footer = by_records(blobs, pack, domain, size_bytes);
-            let flaw_of = |footer| Listing {
+            let as_found = |footer| Listing {
                 footer,
                 flaw: Some(flaw),
             };
-            footer.map(flaw_of).ok_or(flaw)
+            by_records(blobs, pack, domain, size_bytes).map(as_found).ok_or(flaw)
         }
         (Err(flaw), Err(_)) => Err(flaw),
     };

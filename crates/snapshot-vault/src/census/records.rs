@@ -31,7 +31,7 @@ pub(crate) struct NumberedPack {
     pub(crate) summary: PackSummary,
     /// The number of its first record.
     pub(crate) first: usize,
-    /// Why its footer can't be used, if that was tried.
+    /// Why nobody can tell what it holds, if that was tried.
     pub(crate) flaw: Option<&'static str>,
     /// Whether its header or its footer was found to be damaged, though what it holds is known.
     pub(crate) has_damaged_ends: bool,
