@@ -47,6 +47,36 @@ def checked(data, magic, what):
     return data[:-16]
 
 
+def records_by_footer(data):
+    """Name, kind, offset and size of each record; nothing if the footer is damaged."""
+    trailer = data[-72:]
+    count, length = unpack_from("<IQ", trailer, 12)
+    entries = data[-72 - 48 * count : -72]
+    sum_ = blake3(entries + trailer[:56]).digest()[:16]
+    if trailer[:8] != b"SNVLT-PE" or length != len(data) or sum_ != trailer[56:]:
+        return []
+    records, end = [], 64
+    for at in range(0, len(entries), 48):
+        name, kind, offset, size = unpack_from("<32sB3xII", entries, at)
+        if offset != end:
+            return []
+        end = offset + size
+        records.append((name, kind, offset, size))
+    return records
+
+
+def records_by_headers(data, what):
+    """The same, from the records themselves: they must lead to where a footer for so many begins."""
+    records, at = [], 64
+    while (left := len(data) - at - 48 * len(records) - 72) > 0:
+        kind, sealed, name = unpack_from("<B7xI12x32s", data, at)
+        records.append((name, kind, at, 56 + sealed + 16))
+        at += 56 + sealed + 16
+    if left < 0:
+        refuse(what, "neither its footer nor its records tell what it holds")
+    return records
+
+
 class Vault:
     def __init__(self, folder, master):
         self.folder = Path(folder)
@@ -81,21 +111,12 @@ class Domain:
     def list_pack(self, pack):
         """Notes where each record of a pack of this domain lies."""
         what, data = f"pack {pack.name}", pack.read_bytes()
-        header, trailer = checked(data[:64], b"SNVLT-PA", what), data[-72:]
-        if trailer[:8] != b"SNVLT-PE" or header[16:32] != UUID(pack.name).bytes:
-            refuse(what, "it does not end like a pack, or has another's name")
-        count, length = unpack_from("<IQ", trailer, 12)
-        entries = data[-72 - 48 * count : -72]
-        if length != len(data) or blake3(entries + trailer[:56]).digest()[:16] != trailer[56:]:
-            refuse(what, "its footer is wrong")
+        header = checked(data[:64], b"SNVLT-PA", what)
+        if header[16:32] != UUID(pack.name).bytes:
+            refuse(what, "it has another's name")
         if header[32:48] != self.id:
             return
-        end = 64
-        for at in range(0, len(entries), 48):
-            name, kind, offset, size, _ = unpack_from("<32sB3xIII", entries, at)
-            if offset != end:
-                refuse(what, "there is a gap between its records")
-            end = offset + size
+        for name, kind, offset, size in records_by_footer(data) or records_by_headers(data, what):
             self.places[name, kind] = (pack, offset, size)
 
     def record(self, kind, hash_, limit):
