@@ -193,7 +193,10 @@ impl Walk<'_> {
                 footer,
                 flaw: Some(flaw),
             }) => {
-                log::error!("pack {id}: {}: its records tell what it holds", flaw.reason());
+                let reason = flaw.reason();
+                log::error!(
+                    "pack {id} has a damaged header or footer, and what it holds is known all the same: {reason}"
+                );
                 // Nothing else tells that they were stored to their ends.
                 let whole = whole_records(self.blobs, id, &footer)?;
                 Ok(Ok(Held { footer, whole }))
