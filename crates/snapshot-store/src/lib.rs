@@ -49,7 +49,6 @@
 mod address;
 mod audit;
 mod beside;
-mod by_id;
 mod checkpoints;
 mod checks;
 mod columns;
@@ -72,6 +71,7 @@ mod store;
 mod tasks;
 mod together;
 mod tokens;
+mod told;
 mod transfers;
 mod volumes;
 mod writer;

@@ -8,8 +8,9 @@ use super::{
     row::{self, measured},
 };
 use crate::{
-    by_id::{ById, ByPlace},
+    prepared::Part::{Bytes, Number},
     schema::{domain_sizes, snapshots},
+    told::Told,
 };
 
 /// The snapshot of this id, whoever owns it.
@@ -28,11 +29,12 @@ fn in_its_place(connection: &mut AnyConnection, scope: &Scope, id: SnapshotId) -
         return Ok(None);
     };
     let (owner, moment, id) = (owner.as_uuid(), moment.as_micros(), id.as_uuid());
-    let place = (owner.as_bytes().as_slice(), moment, id.as_bytes().as_slice());
-    let row = on_either!(connection, connection => ByPlace::new(place, row::with_sizes()
-        .filter(snapshots::organization_id.eq(place.0))
-        .filter(snapshots::created_at.eq(place.1))
-        .filter(snapshots::id.eq(place.2))
+    let (owner, id) = (owner.as_bytes().as_slice(), id.as_bytes().as_slice());
+    let place = [Bytes(owner), Number(moment), Bytes(id)];
+    let row = on_either!(connection, connection => Told::new(&place, row::with_sizes()
+        .filter(snapshots::organization_id.eq(owner))
+        .filter(snapshots::created_at.eq(moment))
+        .filter(snapshots::id.eq(id))
         .select(measured!()))
         .get_result::<MeasuredRow>(connection)
         .optional())?;
@@ -42,7 +44,7 @@ fn in_its_place(connection: &mut AnyConnection, scope: &Scope, id: SnapshotId) -
 fn by_id(connection: &mut AnyConnection, id: SnapshotId) -> Outcome<Option<MeasuredRow>> {
     let key = id.as_uuid();
     let column = key.as_bytes().as_slice();
-    let row = on_either!(connection, connection => ById::new(column, row::with_sizes()
+    let row = on_either!(connection, connection => Told::new(&[Bytes(column)], row::with_sizes()
         .filter(snapshots::id.eq(column))
         .select(measured!()))
         .get_result::<MeasuredRow>(connection)

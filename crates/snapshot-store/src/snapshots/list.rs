@@ -12,11 +12,12 @@ use super::{
     row::{self, measured},
 };
 use crate::{
-    by_id::ById,
     columns::{self, id_column},
     connection::MultiBackend,
     list::{self, Listing, Place},
+    prepared::Part::Bytes,
     schema::{domain_sizes, snapshot_totals, snapshots},
+    told::Told,
 };
 
 /// An organization's rows, of `source`, for which the query's conditions hold. A count takes snapshots alone: SQLite would
@@ -251,7 +252,7 @@ fn everything(
 /// The change at which the sizes of a domain were measured, as long as it is the last one.
 fn present_measure(connection: &mut AnyConnection, domain: Uuid) -> Outcome<Option<i64>> {
     let key = domain.as_bytes().as_slice();
-    let change = on_either!(connection, connection => ById::new(key, domain_sizes::table
+    let change = on_either!(connection, connection => Told::new(&[Bytes(key)], domain_sizes::table
         .filter(domain_sizes::domain_id.eq(key))
         .filter(domain_sizes::measured.eq(domain_sizes::changes.nullable()))
         .select(domain_sizes::changes))

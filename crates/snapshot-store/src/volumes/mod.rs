@@ -14,7 +14,6 @@ use self::row::{VolumeRow, state};
 use crate::{
     Store,
     audit::Subject,
-    by_id::ById,
     columns,
     connection::{AnyConnection, MultiBackend, on_either},
     failure::{Failure, Outcome, refused},
@@ -27,6 +26,7 @@ use crate::{
     schema::volumes,
     snapshots,
     tasks::{self, TaskRow},
+    told::Told,
 };
 
 impl VolumeRepository for Store {
@@ -74,7 +74,7 @@ impl VolumeRepository for Store {
         let key = id.as_uuid();
         let column = key.as_bytes().as_slice();
         let row: Option<VolumeRow> = self.read(|connection| {
-            let row = on_either!(connection, connection => ById::new(column, volumes::table
+            let row = on_either!(connection, connection => Told::new(&[Bytes(column)], volumes::table
                 .filter(volumes::id.eq(column))
                 .select(VolumeRow::as_select()))
                 .get_result(connection))
