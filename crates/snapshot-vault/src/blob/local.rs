@@ -1,6 +1,7 @@
 //! Objects as files in a folder.
 
 use super::direct::{self, DirectFile};
+use super::naming::Naming;
 use super::{BlobEntry, BlobError, BlobKey, BlobStore, BlobWriter, Piece};
 use rustix::fs::{CWD, RenameFlags, renameat_with, syncfs};
 use std::collections::HashSet;
@@ -18,7 +19,8 @@ const TEMPORARY: &str = ".tmp";
 /// Objects as files in a folder, which one process at a time may use. Files have mode 0600, folders 0700.
 ///
 /// A file is written under a temporary name, synced, then renamed without replacing anything, then its folder is
-/// synced: the order in which a crash at any moment leaves the object whole or absent.
+/// synced: the order in which a crash at any moment leaves the object whole or absent. Who reads it in between waits for the
+/// last step.
 #[derive(Debug)]
 pub struct LocalBlobs(Arc<Folder>);
 
@@ -29,6 +31,7 @@ struct Folder {
     read_only: bool,
     /// Folders that this process made sure are durable.
     durable: Mutex<HashSet<PathBuf>>,
+    naming: Naming,
 }
 
 impl LocalBlobs {
@@ -42,6 +45,7 @@ impl LocalBlobs {
             root: root.to_owned(),
             read_only: false,
             durable: Mutex::default(),
+            naming: Naming::default(),
         };
         DirBuilder::new()
             .recursive(true)
@@ -71,6 +75,7 @@ impl LocalBlobs {
             root: root.to_owned(),
             read_only: true,
             durable: Mutex::default(),
+            naming: Naming::default(),
         };
         folder.entries("")?;
         Ok(Self(Arc::new(folder)))
@@ -105,16 +110,19 @@ impl BlobStore for LocalBlobs {
     }
 
     fn read(&self, key: &BlobKey, offset: u64, buffer: &mut [u8]) -> Result<(), BlobError> {
+        self.0.naming.wait(key);
         let result = File::open(self.0.path(key)).and_then(|file| file.read_exact_at(buffer, offset));
         result.map_err(|error| of_read(key, error))
     }
 
     fn read_piece(&self, key: &BlobKey, offset: u64, len: usize, piece: &mut Piece) -> Result<(), BlobError> {
+        self.0.naming.wait(key);
         let result = File::open(self.0.path(key)).and_then(|file| direct::read_piece(&file, offset, len, piece));
         result.map_err(|error| of_read(key, error))
     }
 
     fn size(&self, key: &BlobKey) -> Result<u64, BlobError> {
+        self.0.naming.wait(key);
         fs::metadata(self.0.path(key))
             .map(|metadata| metadata.len())
             .map_err(|error| of_object(key, error))
@@ -249,10 +257,9 @@ impl Temporary {
     fn publish(self, key: &BlobKey) -> Result<(), BlobError> {
         let target = self.folder.path(key);
         self.folder.make_durable(folder_of(&target))?;
+        let _naming = self.folder.naming.begin(key);
         match rename_to_free_name(&self.path, &target) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                // Another thread may have given the name just now. Whoever is told of it relies on what lies there.
-                sync_folder(folder_of(&target))?;
                 Err(BlobError::AlreadyExists { key: key.clone() })
             }
             Err(error) => Err(failed(&target, error)),

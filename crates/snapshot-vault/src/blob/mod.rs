@@ -2,6 +2,7 @@
 
 mod direct;
 pub(crate) mod local;
+mod naming;
 
 pub use direct::Piece;
 

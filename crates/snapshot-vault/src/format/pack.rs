@@ -65,7 +65,10 @@ pub(crate) fn encode_header(pack: PackId, domain: DomainId) -> Vec<u8> {
 
 /// Checks a header and gives the domain.
 pub(crate) fn decode_header(bytes: &[u8], pack: PackId) -> Result<DomainId, Flaw> {
-    let mut fields = checked(bytes, HEADER_MAGIC)?;
+    let mut fields = checked(bytes, HEADER_MAGIC).map_err(|flaw| match flaw {
+        Flaw::Bytes(_) => Flaw::Bytes("its header is damaged"),
+        later @ Flaw::Version(_) => later,
+    })?;
     fields.zeros::<4>()?;
     if PackId::from_bytes(fields.array()?) != pack {
         return Err(Flaw::Bytes("it is another pack"));
@@ -223,7 +226,11 @@ mod tests {
         for bit in 0..header.len() * 8 {
             let mut flipped = header.clone();
             flipped[bit / 8] ^= 1 << (bit % 8);
-            assert!(decode_header(&flipped, pack).is_err(), "header bit {bit}");
+            let flaw = decode_header(&flipped, pack).unwrap_err();
+            assert!(
+                matches!(flaw, Flaw::Bytes("its header is damaged") | Flaw::Version(_)),
+                "header bit {bit}: {flaw:?}"
+            );
         }
     }
 
