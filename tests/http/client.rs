@@ -66,9 +66,15 @@ impl Answer {
 
 impl Client {
     pub(crate) fn new(address: &str, token: Option<&str>) -> Self {
+        Self::keeping(address, token, 3)
+    }
+
+    /// Keeps so many connections for its next requests.
+    fn keeping(address: &str, token: Option<&str>, connections: usize) -> Self {
         let config = Agent::config_builder()
             .http_status_as_error(false)
             .max_redirects(0)
+            .max_idle_connections(connections)
             .allow_non_standard_methods(true)
             .timeout_global(Some(Duration::from_mins(1)))
             .build();
@@ -77,6 +83,12 @@ impl Client {
             address: address.to_owned(),
             token: token.map(str::to_owned),
         }
+    }
+
+    /// The same with a new connection for each request: a kept one may be just being ended by a service that keeps none
+    /// for long.
+    pub(crate) fn without_kept_connections(&self) -> Self {
+        Self::keeping(&self.address, self.token.as_deref(), 0)
     }
 
     /// The token that it shows.
