@@ -11,6 +11,24 @@ use crate::id::PackId;
 use crate::key::DomainKeys;
 use crate::vault::Vault;
 
+/// Why nobody can rely on a record.
+pub(crate) enum NotWhole {
+    /// It is not what was stored.
+    Flaw(Flaw),
+    /// It could not be read, which may pass.
+    Unread(BlobError),
+}
+
+impl NotWhole {
+    /// Why, in words.
+    pub(crate) fn reason(&self) -> &'static str {
+        match self {
+            Self::Flaw(flaw) => flaw.reason(),
+            Self::Unread(_) => "it can't be read",
+        }
+    }
+}
+
 /// Reads records and checks that they are what their names say.
 pub(crate) struct CheckedRecords<'a> {
     vault: &'a Vault,
@@ -33,21 +51,22 @@ impl<'a> CheckedRecords<'a> {
         pack: PackId,
         entry: &FooterEntry,
         keys: &DomainKeys,
-    ) -> Result<Result<(), Flaw>, VaultError> {
+    ) -> Result<Result<(), NotWhole>, VaultError> {
+        let damaged = |reason| Ok(Err(NotWhole::Flaw(Flaw::Bytes(reason))));
         let max_len = match entry.kind {
             Kind::Chunk => self.vault.chunk_size().as_usize(),
             Kind::Page => MAX_PAGE_BYTES,
         };
         if entry.length as usize > max_len + OVERHEAD_BYTES {
-            return Ok(Err(Flaw::Bytes("a record is longer than one can be")));
+            return damaged("a record is longer than one can be");
         }
         self.record.resize(entry.length as usize, 0);
         let name = names::pack(pack);
         match self.vault.0.blobs.read(&name, entry.offset.into(), &mut self.record) {
             Ok(()) => {}
-            Err(BlobError::NotFound { .. }) => return Ok(Err(Flaw::Bytes("its pack is gone"))),
-            Err(BlobError::Short { .. }) => return Ok(Err(Flaw::Bytes("its pack is cut off"))),
-            Err(BlobError::Io { .. }) => return Ok(Err(Flaw::Bytes("it can't be read"))),
+            Err(BlobError::NotFound { .. }) => return damaged("its pack is gone"),
+            Err(BlobError::Short { .. }) => return damaged("its pack is cut off"),
+            Err(error @ BlobError::Io { .. }) => return Ok(Err(NotWhole::Unread(error))),
             Err(error) => return Err(error.into()),
         }
         let check = |record: &Record<'_>, opener: &mut Opener| {
@@ -56,7 +75,8 @@ impl<'a> CheckedRecords<'a> {
             }
             opener.open_any(keys, record, max_len).map(drop)
         };
-        Ok(Record::parse(&self.record).and_then(|record| check(&record, &mut self.opener)))
+        let record = Record::parse(&self.record).and_then(|record| check(&record, &mut self.opener));
+        Ok(record.map_err(NotWhole::Flaw))
     }
 
     /// The bytes of the record that was read last, sealed as they are.

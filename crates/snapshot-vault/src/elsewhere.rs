@@ -6,7 +6,7 @@
 use crate::blob::BlobError;
 use crate::catalog::{PackStanding, PackSummary, SetAside};
 use crate::census::listed;
-use crate::checked::CheckedRecords;
+use crate::checked::{CheckedRecords, NotWhole};
 use crate::error::VaultError;
 use crate::format::names;
 use crate::format::pack::FooterEntry;
@@ -74,13 +74,15 @@ pub(crate) fn lead_past_damage(vault: &Vault, stop: &dyn Fn() -> bool) -> Result
     Ok(core.index.flush()?)
 }
 
-/// What of a pack that nobody seems to need is the only whole one: the index finds it in another pack, and there it is
-/// damaged, or can't be found by an index that is made anew. `is_needed` tells what is known to be in use in this very pack.
+/// What of a pack that nobody seems to need is the only whole one: the index finds it in another place, and there it is
+/// damaged, or can't be found by an index that is made anew. While copies lack chunks (`some_are_lacked`), also what the index
+/// finds nowhere: the index itself may be what is damaged. `is_needed` tells what is known to be in use in this very pack.
 pub(crate) fn only_whole_here(
     vault: &Vault,
     records: &mut CheckedRecords<'_>,
     pack: &PackSummary,
     is_needed: &dyn Fn(usize) -> bool,
+    some_are_lacked: bool,
     stop: &dyn Fn() -> bool,
 ) -> Result<Vec<OnlyWhole>, VaultError> {
     let core = &*vault.0;
@@ -94,9 +96,12 @@ pub(crate) fn only_whole_here(
     let others: Vec<FooterEntry> = others.map(|(_, entry)| *entry).collect();
     let ids: Vec<ChunkId> = others.iter().map(|entry| entry.id).collect();
     let places = others.into_iter().zip(core.index.locate(&ids)?);
-    let elsewhere = places.filter_map(|(here, place)| Some((here, place.filter(|at| at.pack != pack.id)?)));
-    let elsewhere: Vec<(FooterEntry, Location)> = elsewhere.collect();
-    if elsewhere.is_empty() {
+    let may_be_only = |(here, place): &(FooterEntry, Option<Location>)| match place {
+        Some(at) => (at.pack, at.offset) != (pack.id, here.offset),
+        None => some_are_lacked,
+    };
+    let not_found_here: Vec<(FooterEntry, Option<Location>)> = places.filter(may_be_only).collect();
+    if not_found_here.is_empty() {
         return Ok(Vec::new());
     }
     let domain = match vault.existing_domain(pack.domain) {
@@ -108,26 +113,33 @@ pub(crate) fn only_whole_here(
     let keys = &domain.core.keys;
     let mut listed: HashMap<PackId, bool> = HashMap::new();
     let mut only = Vec::new();
-    for (here, at) in elsewhere {
+    for (here, place) in not_found_here {
         if stop() {
             return Err(VaultError::Stopped);
         }
-        let there = FooterEntry {
-            offset: at.offset,
-            length: at.length,
-            ..here
-        };
-        let is_listed = *listed.entry(at.pack).or_insert_with(|| is_listed(core, at.pack));
-        let is_whole_there = is_listed && records.read(at.pack, &there, keys)?.is_ok();
-        if !is_whole_there && records.read(pack.id, &here, keys)?.is_ok() {
-            only.push(OnlyWhole {
+        if let Some(at) = place {
+            let there = FooterEntry {
+                offset: at.offset,
+                length: at.length,
+                ..here
+            };
+            let is_listed = *listed.entry(at.pack).or_insert_with(|| is_listed(core, at.pack));
+            if is_listed && records.read(at.pack, &there, keys)?.is_ok() {
+                continue;
+            }
+        }
+        match records.read(pack.id, &here, keys)? {
+            Ok(()) => only.push(OnlyWhole {
                 here: here.for_index(),
-                damaged: SetAside {
+                damaged: place.map(|at| SetAside {
                     chunk: here.id,
                     pack: at.pack,
                     offset: at.offset,
-                },
-            });
+                }),
+            }),
+            Err(NotWhole::Flaw(_)) => {}
+            // It may be whole.
+            Err(NotWhole::Unread(error)) => return Err(error.into()),
         }
     }
     Ok(only)
@@ -139,8 +151,8 @@ fn is_listed(core: &VaultCore, pack: PackId) -> bool {
     size.is_ok_and(|size| matches!(read_listing(&*core.blobs, pack, size), Ok(Ok(_))))
 }
 
-/// A record that is whole, and damaged where the index finds it.
+/// A record that is whole, and damaged where the index finds it, if it does.
 pub(crate) struct OnlyWhole {
     pub(crate) here: IndexEntry,
-    pub(crate) damaged: SetAside,
+    pub(crate) damaged: Option<SetAside>,
 }

@@ -1,7 +1,7 @@
 //! Making index, catalog and stored packs agree.
 
 use crate::blob::{BlobEntry, BlobError, BlobStore};
-use crate::catalog::{Distrusted, PackCatalog, PackStanding, PackSummary};
+use crate::catalog::{Distrusted, PackCatalog, PackStanding, PackSummary, SetAside};
 use crate::collect::removal;
 use crate::error::VaultError;
 use crate::format::pack::{Footer, FooterEntry};
@@ -95,6 +95,21 @@ struct Held {
     footer: Footer,
     /// Of that, what the index may lead to.
     whole: Vec<FooterEntry>,
+}
+
+impl Held {
+    /// What the index may not lead to: what copies count on it for has to be stored anew.
+    fn left_out(&self, pack: PackId) -> Vec<SetAside> {
+        let whole: HashSet<u32> = self.whole.iter().map(|entry| entry.offset).collect();
+        let entries = self.footer.entries.iter();
+        let left_out = entries.filter(|entry| !whole.contains(&entry.offset));
+        let set_aside = |entry: &FooterEntry| SetAside {
+            chunk: entry.id,
+            pack,
+            offset: entry.offset,
+        };
+        left_out.map(set_aside).collect()
+    }
 }
 
 /// Why it is not known what a pack holds.
@@ -228,6 +243,11 @@ impl Walk<'_> {
             self.catalog
                 .record(&summary(id, held.footer.domain, size_bytes, &held.footer.entries))?;
             self.outcome.found.adopted += 1;
+        }
+        // Before the index tells of the pack: from then on, no start looks at its records again.
+        let left_out = held.left_out(id);
+        if !left_out.is_empty() {
+            self.catalog.set_aside(&left_out)?;
         }
         if !indexed {
             self.index.add_pack(id, &self.places(id, &held.whole)?)?;

@@ -69,8 +69,9 @@ pub(crate) struct VaultCore {
     pub(crate) sessions: OpenSessions,
     /// What was set aside by this process, so that the same damage is noted once however often it is read.
     met: Mutex<HashSet<SetAside>>,
-    /// Whether packs are known to be lost or damaged. Then not even the chunks of a committed copy are sure to be there.
-    pub(crate) damage_is_known: AtomicBool,
+    /// Whether packs are known to be lost or damaged, or the index to lack something. Then not even the chunks of a committed
+    /// copy are sure to be there.
+    damage_is_known: AtomicBool,
     /// Packs that were found torn at the start.
     pub(crate) torn: Mutex<BTreeSet<PackId>>,
     /// Held while a torn object is looked at and removed: by then another thread must not have put a whole one.
@@ -187,7 +188,7 @@ impl Vault {
         let reconciliation = reconcile(&*self.0.blobs, &*self.0.index, &*self.0.catalog)?;
         // Whether a pack was torn before anything counted on it, or damaged after the catalog lost its row, nobody can tell.
         let is_whole = reconciliation.damaged.is_empty() && reconciliation.torn.is_empty();
-        self.0.damage_is_known.store(!is_whole, Ordering::Release);
+        self.0.damage_is_known.store(!is_whole, Ordering::Relaxed);
         lead_past_damage(self, &|| false)?;
         *self.0.torn() = reconciliation.torn.iter().map(|pack| pack.id).collect();
         Ok(reconciliation)
@@ -312,6 +313,17 @@ impl Vault {
 impl VaultCore {
     pub(crate) fn torn(&self) -> MutexGuard<'_, BTreeSet<PackId>> {
         self.torn.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether all that a committed copy needs may be taken to be there.
+    pub(crate) fn may_rely_on_copies(&self) -> bool {
+        !self.damage_is_known.load(Ordering::Relaxed)
+    }
+
+    /// A copy needs something that the index does not find: from now on, copies ask for each chunk of their parents, and
+    /// store what is not found.
+    pub(crate) fn met_lack(&self) {
+        self.damage_is_known.store(true, Ordering::Relaxed);
     }
 
     /// The bytes of a manifest, if they are no more than one can have.

@@ -206,6 +206,18 @@ pub enum BlobError {
     },
 }
 
+/// What Linux answers for a bad place: EIO through the page cache; a direct read tells what the block layer made of it
+/// (ENODATA for a medium error, EILSEQ for a checksum, EREMOTEIO for a target); EBADMSG and EUCLEAN are a file system's own
+/// checksums.
+const BAD_PLACE: [Errno; 6] = [
+    Errno::IO,
+    Errno::NODATA,
+    Errno::ILSEQ,
+    Errno::REMOTEIO,
+    Errno::BADMSG,
+    Errno::UCLEAN,
+];
+
 impl BlobError {
     /// Whether the store has no room left.
     pub const fn is_no_space(&self) -> bool {
@@ -215,6 +227,11 @@ impl BlobError {
     /// Whether a disk does not give back the bytes that were asked for, as at a bad sector. It says the same when it gives
     /// back none at all.
     pub(crate) fn is_of_bad_place(&self) -> bool {
-        matches!(self, Self::Io { source, .. } if source.raw_os_error() == Some(Errno::IO.raw_os_error()))
+        let Self::Io { source, .. } = self else {
+            return false;
+        };
+        BAD_PLACE
+            .iter()
+            .any(|errno| source.raw_os_error() == Some(errno.raw_os_error()))
     }
 }

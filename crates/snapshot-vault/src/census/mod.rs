@@ -101,6 +101,9 @@ impl Census {
             counted.insert(id, copies);
         }
         promised::count_others(vault, promised, &counted, &mut walk, &mut live)?;
+        if walk.lacks_chunks {
+            core.met_lack();
+        }
         Ok(Self::of(walk, live))
     }
 

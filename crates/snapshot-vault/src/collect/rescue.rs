@@ -61,8 +61,8 @@ impl<'a> Rescue<'a> {
             if stop() {
                 return Err(VaultError::Stopped);
             }
-            if let Err(flaw) = self.records.read(id, entry, &domain.core.keys)? {
-                log::error!("pack {id}: the record at {}: {}", entry.offset, flaw.reason());
+            if let Err(why) = self.records.read(id, entry, &domain.core.keys)? {
+                log::error!("pack {id}: the record at {}: {}", entry.offset, why.reason());
                 return Ok(Rescued::Damaged(vec![SetAside {
                     chunk: entry.id,
                     pack: id,

@@ -184,15 +184,25 @@ impl Run<'_> {
         result.map(|()| CollectionEnd::Done)
     }
 
-    /// Keeps packs with something that is damaged where the index finds it, and whole here. The index is led to them, so that
-    /// the next collection finds it in use, or not. What can't be looked into now is kept, too.
+    /// Keeps packs with something that is whole here, and damaged where the index finds it, or not found by it while copies
+    /// lack chunks. The index is led to them, so that the next collection finds it in use, or not. What can't be looked into
+    /// now is kept, too.
     fn keep_what_is_only_whole(&mut self, census: &Census, packs: &mut Vec<CountedPack>) -> Result<(), VaultError> {
         let core = &*self.vault.0;
         let mut records = CheckedRecords::new(self.vault)?;
         let mut kept = Vec::new();
         for pack in &*packs {
             let is_live = |ordinal| census.is_live(pack, ordinal);
-            let only_whole = match only_whole_here(self.vault, &mut records, &pack.summary, &is_live, self.stop) {
+            let lacks_chunks = census.lacks_chunks;
+            let found = only_whole_here(
+                self.vault,
+                &mut records,
+                &pack.summary,
+                &is_live,
+                lacks_chunks,
+                self.stop,
+            );
+            let only_whole = match found {
                 Ok(only_whole) if only_whole.is_empty() => continue,
                 Ok(only_whole) => only_whole,
                 // One bad place must not keep all others from being given back.
@@ -203,7 +213,12 @@ impl Run<'_> {
                 }
                 Err(error) => return Err(error),
             };
-            let damaged: Vec<SetAside> = only_whole.iter().map(|only| only.damaged).collect();
+            log::warn!(
+                "pack {} is kept, for {} chunks are whole only there, and the index did not lead to them",
+                pack.summary.id,
+                only_whole.len()
+            );
+            let damaged: Vec<SetAside> = only_whole.iter().filter_map(|only| only.damaged).collect();
             self.vault.set_aside(&damaged)?;
             self.report.damaged.extend(damaged);
             // A pack that the index does not know is taken in by the next start, with all that it holds.

@@ -7,7 +7,6 @@ use crate::id::PackId;
 use crate::read::StoredCopy;
 use crate::vault::VaultCore;
 use std::collections::{BTreeSet, HashSet};
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// What a copy may count on: whatever the index knows, but for what was distrusted when the copy began.
@@ -34,7 +33,7 @@ impl Trust {
             packs: distrusted.packs.into_iter().collect(),
             places: distrusted.chunks.into_iter().map(places).collect(),
             parent: nothing_is_distrusted
-                && !vault.damage_is_known.load(Ordering::Acquire)
+                && vault.may_rely_on_copies()
                 // If it is still there, nothing that it needs was removed before: a collection that began then has
                 // counted it.
                 && parent.map_or(Ok(false), StoredCopy::is_there)?,

@@ -61,6 +61,7 @@ impl StoredCopy {
                 .geometry
                 .chunk_span(page * PAGE_CHUNKS + chunk as u64);
             let Some(location) = location else {
+                self.domain.vault.met_lack();
                 self.read_run(&run, buffers, sink)?;
                 return Err(Flaw::Bytes("no pack holds this chunk").losing(span, &format!("chunk {}", expected.id)));
             };
@@ -137,7 +138,10 @@ impl StoredCopy {
 
 /// Whether others of a run may be read nevertheless.
 fn is_of_one_chunk(error: &BlobError) -> bool {
-    matches!(error, BlobError::NotFound { .. } | BlobError::Short { .. }) || error.is_of_bad_place()
+    matches!(
+        error,
+        BlobError::NotFound { .. } | BlobError::Short { .. } | BlobError::Io { .. }
+    )
 }
 
 /// Whether a chunk can be read together with those before it.

@@ -226,6 +226,7 @@ impl StoredCopy {
         let expected = Expected::page(&self.domain.core.keys, hash);
         let vault = &self.domain.vault;
         let mut location = vault.index.locate(&[expected.id])?.pop().flatten().ok_or_else(|| {
+            vault.met_lack();
             Flaw::Bytes("no pack holds this index page").losing(span.clone(), &format!("page {}", expected.id))
         })?;
         let record = loop {

@@ -2,10 +2,11 @@
 
 use crate::collect::Running;
 use crate::support::{CHUNK, PAGE, copy, copy_with, master, noise, open, read_all};
+use rustix::io::Errno;
 use snapshot_vault::testing::{MemoryBlobs, MemoryCatalog, MemoryIndex, Promises};
 use snapshot_vault::{
     BlobEntry, BlobError, BlobKey, BlobStore, BlobWriter, CollectOptions, CopyOutcome, Domain, DomainId, PackCatalog,
-    StoredCopy, Vault, VaultError, Verification, VerifyOptions, verify_copy, verify_vault,
+    Piece, ReadBuffers, StoredCopy, Vault, VaultError, Verification, VerifyOptions, verify_copy, verify_vault,
 };
 use std::num::NonZero;
 use std::ops::{ControlFlow, Range};
@@ -17,10 +18,22 @@ type Fails = dyn Fn(&BlobKey, Range<u64>) -> bool + Send + Sync;
 
 /// A store on a disk with bad places.
 #[derive(Clone)]
-struct BadDisk {
-    inner: MemoryBlobs,
+pub(crate) struct BadDisk {
+    pub(crate) inner: MemoryBlobs,
     /// Whether a read of these bytes of an object fails.
-    fails: Arc<Fails>,
+    pub(crate) fails: Arc<Fails>,
+}
+
+impl BadDisk {
+    fn check(&self, key: &BlobKey, bytes: Range<u64>, errno: Errno) -> Result<(), BlobError> {
+        if (self.fails)(key, bytes) {
+            return Err(BlobError::Io {
+                path: key.to_string(),
+                source: errno.into(),
+            });
+        }
+        Ok(())
+    }
 }
 
 impl BlobStore for BadDisk {
@@ -33,13 +46,14 @@ impl BlobStore for BadDisk {
     }
 
     fn read(&self, key: &BlobKey, offset: u64, buffer: &mut [u8]) -> Result<(), BlobError> {
-        if (self.fails)(key, offset..offset + buffer.len() as u64) {
-            return Err(BlobError::Io {
-                path: key.to_string(),
-                source: rustix::io::Errno::IO.into(),
-            });
-        }
+        self.check(key, offset..offset + buffer.len() as u64, Errno::IO)?;
         self.inner.read(key, offset, buffer)
+    }
+
+    /// As a disk that is read directly, without the page cache that makes EIO of everything.
+    fn read_piece(&self, key: &BlobKey, offset: u64, len: usize, piece: &mut Piece) -> Result<(), BlobError> {
+        self.check(key, offset..offset + len as u64, Errno::NODATA)?;
+        self.inner.read_piece(key, offset, len, piece)
     }
 
     fn size(&self, key: &BlobKey) -> Result<u64, BlobError> {
@@ -264,6 +278,33 @@ fn what_a_disk_does_not_give_back_is_stored_again_by_the_next_copy_whether_a_rea
         let outcomes = test.verified().outcomes;
         assert!(outcomes.iter().all(|(.., outcome)| *outcome == CopyOutcome::Whole));
     }
+}
+
+#[test]
+fn a_bad_place_among_many_chunks_costs_the_one_that_lies_there() {
+    let content = noise(1, 40 * CHUNK);
+    let record = (CHUNK + 88) as u64;
+    let bad_chunk = (20 * CHUNK) as u64..(21 * CHUNK) as u64;
+    let test = TurningBad::in_its_only_pack(&content, move |bytes| bytes.contains(&(64 + 20 * record)));
+    test.turn_bad(true);
+
+    let (mut whole, mut lost) = (0, Vec::new());
+    let read = test.stored.salvage_page(
+        0,
+        &mut ReadBuffers::default(),
+        &mut |start, plain| {
+            // What was read together with it is given again, one by one.
+            whole = whole.max(start + plain.len() as u64);
+            assert!(start != bad_chunk.start);
+            Ok(())
+        },
+        &mut |loss| lost.push((loss.range, loss.may_pass)),
+    );
+
+    assert!(read.unwrap().is_some());
+    assert_eq!(lost, [(bad_chunk, true)]);
+    assert_eq!(whole, content.len() as u64);
+    assert_eq!(test.catalog.distrusted().unwrap().chunks.len(), 1);
 }
 
 /// It may hold what is whole nowhere else.

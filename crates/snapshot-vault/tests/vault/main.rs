@@ -12,6 +12,7 @@ mod distrust;
 mod fixture;
 mod flips;
 mod in_turn;
+mod lacked;
 mod misuse;
 mod promised;
 mod regions;

@@ -1,0 +1,261 @@
+//! Chunks that are stored, and that the index does not find: it is damaged, or it was made anew by a start that could not
+//! rely on them.
+
+use crate::bad_places::BadDisk;
+use crate::collect::Running;
+use crate::support::{CHUNK, TestVault, copies_at_once, copy, copy_with, master, noise, open, options, read_all};
+use snapshot_vault::testing::{MemoryBlobs, MemoryCatalog, MemoryIndex, Promises};
+use snapshot_vault::{
+    BlobKey, ChunkId, ChunkIndex, CollectOptions, Collection, DomainId, IndexEntry, IndexError, Location, PackCatalog,
+    PackId, StoredCopy, Vault,
+};
+use std::ops::ControlFlow;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+
+/// How long the record of a chunk of noise is.
+const RECORD: usize = CHUNK + 88;
+/// Where the first one begins.
+const FIRST: usize = 64;
+
+/// An index that has lost some keys, as one with flipped bits has.
+#[derive(Clone, Default)]
+struct Rotten {
+    inner: MemoryIndex,
+    lost: Arc<Mutex<Vec<ChunkId>>>,
+}
+
+impl ChunkIndex for Rotten {
+    fn contains(&self, id: &ChunkId) -> Result<bool, IndexError> {
+        Ok(self.locate(&[*id])?[0].is_some())
+    }
+
+    fn locate(&self, ids: &[ChunkId]) -> Result<Vec<Option<Location>>, IndexError> {
+        let lost = self.lost.lock().unwrap();
+        let places = self.inner.locate(ids)?.into_iter().zip(ids);
+        Ok(places.map(|(at, id)| at.filter(|_| !lost.contains(id))).collect())
+    }
+
+    fn add_pack(&self, pack: PackId, entries: &[IndexEntry]) -> Result<(), IndexError> {
+        let is_added = |id: &ChunkId| entries.iter().any(|entry| entry.id == *id);
+        self.lost.lock().unwrap().retain(|id| !is_added(id));
+        self.inner.add_pack(pack, entries)
+    }
+
+    fn packs(&self, after: Option<PackId>, limit: usize) -> Result<Vec<PackId>, IndexError> {
+        self.inner.packs(after, limit)
+    }
+
+    fn remove_pack(&self, pack: PackId, chunks: &[ChunkId]) -> Result<(), IndexError> {
+        self.inner.remove_pack(pack, chunks)
+    }
+
+    fn clear(&self) -> Result<(), IndexError> {
+        self.lost.lock().unwrap().clear();
+        self.inner.clear()
+    }
+
+    fn flush(&self) -> Result<(), IndexError> {
+        self.inner.flush()
+    }
+}
+
+fn packs(catalog: &MemoryCatalog) -> Vec<PackId> {
+    let packs = catalog.list(None, 1000).unwrap();
+    packs.into_iter().map(|pack| pack.id).collect()
+}
+
+fn collected(vault: &Vault) -> Collection {
+    let (running, promised, options) = (Running::default(), Promises::default(), CollectOptions::default());
+    let impatient = &mut |_| ControlFlow::Break(());
+    vault
+        .collect(&running, &promised, &options, impatient, &|| false)
+        .unwrap()
+}
+
+/// A copy as a process reads it that begins with nothing but the store and the catalog.
+fn read_anew(blobs: &MemoryBlobs, catalog: &MemoryCatalog, copy: &StoredCopy) -> Option<Vec<u8>> {
+    let vault = open(Arc::new(blobs.clone()), &MemoryIndex::default(), catalog).unwrap();
+    vault.reconcile().unwrap();
+    let domain = vault.domain(copy.domain_id()).unwrap();
+    read_all(&domain.open_manifest(copy.manifest_id()).unwrap()).ok()
+}
+
+/// A store of which a place can't be read until it is told otherwise.
+fn with_a_bad_place(blobs: &MemoryBlobs, object: BlobKey, place: usize) -> (BadDisk, Arc<AtomicBool>) {
+    let is_bad = Arc::new(AtomicBool::new(true));
+    let disk = BadDisk {
+        inner: blobs.clone(),
+        fails: Arc::new({
+            let is_bad = Arc::clone(&is_bad);
+            move |key, bytes| *key == object && is_bad.load(Ordering::Relaxed) && bytes.contains(&(place as u64))
+        }),
+    };
+    (disk, is_bad)
+}
+
+fn flip(test: &TestVault, pack: PackId, at: usize) {
+    let key = test.pack_key(pack);
+    let mut bytes = test.blobs.get(&key).unwrap();
+    bytes[at] ^= 1;
+    test.blobs.overwrite(&key, bytes);
+}
+
+/// Two copies of 40 chunks have the first one in common; the first copy is deleted, and the index loses what it had.
+struct OneLost {
+    blobs: MemoryBlobs,
+    catalog: MemoryCatalog,
+    index: Rotten,
+    vault: Vault,
+    copy: StoredCopy,
+    content: Vec<u8>,
+}
+
+impl OneLost {
+    fn new() -> Self {
+        let blobs = MemoryBlobs::default();
+        let (index, catalog) = (Rotten::default(), MemoryCatalog::default());
+        let vault = Vault::open(
+            Arc::new(blobs.clone()),
+            &master(),
+            Arc::new(index.clone()),
+            Arc::new(catalog.clone()),
+            options(),
+        );
+        let vault = vault.unwrap();
+        let domain = vault.domain(DomainId::random()).unwrap();
+        let mut content = noise(1, 40 * CHUNK);
+        let first = copy(&domain, &content, None);
+        let [pack] = packs(&catalog).try_into().unwrap();
+        let key = blobs
+            .keys()
+            .into_iter()
+            .find(|key| key.as_str().ends_with(&pack.to_string()));
+        let bytes = blobs.get(&key.unwrap()).unwrap();
+        let shared = ChunkId::from_bytes(*bytes[FIRST + 24..].first_chunk().unwrap());
+        content[CHUNK..].copy_from_slice(&noise(2, 39 * CHUNK));
+        let second = copy(&domain, &content, Some(&first));
+        domain.delete_manifest(first.manifest_id()).unwrap();
+        index.lost.lock().unwrap().push(shared);
+        assert!(read_all(&second).is_err());
+        Self {
+            blobs,
+            catalog,
+            index,
+            vault,
+            copy: second,
+            content,
+        }
+    }
+}
+
+#[test]
+fn a_collection_finds_again_what_the_index_has_lost_and_keeps_it() {
+    let test = OneLost::new();
+
+    let kept = collected(&test.vault);
+
+    assert_eq!((kept.released, kept.deleted, kept.rewritten), (1, 0, 0));
+    assert_eq!(test.index.lost.lock().unwrap().len(), 0);
+    assert!(read_all(&test.copy).unwrap() == test.content);
+    let again = collected(&test.vault);
+    assert_eq!(
+        again.rewritten, 1,
+        "what it has in common with the deleted one: {again:?}"
+    );
+    assert!(read_all(&test.copy).unwrap() == test.content);
+    assert!(read_anew(&test.blobs, &test.catalog, &test.copy).unwrap() == test.content);
+}
+
+/// The deleted chunks of the same pack are missed by nobody, as far as anybody can tell.
+#[test]
+fn what_the_index_has_lost_keeps_no_pack_when_no_copy_lacks_it() {
+    let test = OneLost::new();
+    let domain = test.vault.domain(test.copy.domain_id()).unwrap();
+    domain.delete_manifest(test.copy.manifest_id()).unwrap();
+
+    let done = collected(&test.vault);
+
+    assert_eq!((done.deleted, done.released), (2, 0));
+    assert_eq!(packs(&test.catalog), []);
+}
+
+#[test]
+fn what_the_index_has_lost_is_stored_again_by_the_next_copy_once_somebody_missed_it() {
+    let test = OneLost::new();
+    let domain = test.vault.domain(test.copy.domain_id()).unwrap();
+
+    let summary = copy_with(&domain, &test.content, Some(&test.copy), 1, 0);
+
+    assert_eq!((summary.new_chunks, summary.new_pages), (1, 0));
+    assert!(read_all(&test.copy).unwrap() == test.content);
+}
+
+/// A start makes the index anew, a pack's footer is damaged, and one of its records can't be read just then.
+#[test]
+fn a_collection_keeps_what_could_not_be_read_while_the_index_was_made() {
+    let test = TestVault::new();
+    let content = noise(1, 40 * CHUNK);
+    let stored = copy(&test.domain, &content, None);
+    let [pack] = packs(&test.catalog).try_into().unwrap();
+    let len = test.blobs.get(&test.pack_key(pack)).unwrap().len();
+    flip(&test, pack, len - 1);
+    let (disk, is_bad) = with_a_bad_place(&test.blobs, test.pack_key(pack), FIRST + RECORD + 100);
+    let vault = open(Arc::new(disk), &MemoryIndex::default(), &test.catalog).unwrap();
+    vault.reconcile().unwrap();
+    is_bad.store(false, Ordering::Relaxed);
+
+    for _ in 0..3 {
+        collected(&vault);
+
+        assert!(read_anew(&test.blobs, &test.catalog, &stored).unwrap() == content);
+    }
+}
+
+/// As above, and the record is damaged for good: who has the bytes stores them.
+#[test]
+fn a_copy_stores_what_its_parent_lacks_since_the_index_was_made() {
+    for end in [20, usize::MAX] {
+        let test = TestVault::new();
+        let content = noise(1, 40 * CHUNK);
+        let stored = copy(&test.domain, &content, None);
+        let [pack] = packs(&test.catalog).try_into().unwrap();
+        let len = test.blobs.get(&test.pack_key(pack)).unwrap().len();
+        flip(&test, pack, end.min(len - 1));
+        flip(&test, pack, FIRST + RECORD + 100);
+        let restarted = test.restarted();
+        restarted.vault.reconcile().unwrap();
+        let parent = restarted.domain.open_manifest(stored.manifest_id()).unwrap();
+
+        let summary = copy_with(&restarted.domain, &content, Some(&parent), 1, 0);
+
+        assert_eq!(summary.new_chunks, 1);
+        let new = restarted.domain.open_manifest(summary.manifest).unwrap();
+        assert!(read_all(&new).unwrap() == content);
+        assert!(read_all(&parent).unwrap() == content);
+    }
+}
+
+/// Of two records of a chunk one is damaged, where the index leads; the other one is not needed there, as it seems, and can't
+/// be read just then.
+#[test]
+fn a_collection_keeps_the_only_whole_record_also_when_it_can_not_be_read_just_then() {
+    let test = TestVault::new();
+    let content = noise(1, 5 * CHUNK);
+    let copies = copies_at_once(&test.domain, &content, 2);
+    let stored = test.domain.open_manifest(copies[0]).unwrap();
+    let both = packs(&test.catalog);
+    let chunk = test.chunk_at(both[0], FIRST.try_into().unwrap());
+    let led_to = test.index.locate(&[chunk]).unwrap()[0].unwrap().pack;
+    let other = *both.iter().find(|pack| **pack != led_to).unwrap();
+    flip(&test, led_to, FIRST + 100);
+    let (disk, is_bad) = with_a_bad_place(&test.blobs, test.pack_key(other), FIRST + 100);
+    let vault = open(Arc::new(disk), &test.index, &test.catalog).unwrap();
+
+    let kept = collected(&vault);
+
+    assert_eq!((kept.deleted, kept.released), (0, 1));
+    is_bad.store(false, Ordering::Relaxed);
+    collected(&vault);
+    assert!(read_anew(&test.blobs, &test.catalog, &stored).unwrap() == content);
+}
