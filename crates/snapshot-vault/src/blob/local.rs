@@ -110,19 +110,19 @@ impl BlobStore for LocalBlobs {
     }
 
     fn read(&self, key: &BlobKey, offset: u64, buffer: &mut [u8]) -> Result<(), BlobError> {
-        self.0.naming.wait(key);
+        self.0.check_sure(key)?;
         let result = File::open(self.0.path(key)).and_then(|file| file.read_exact_at(buffer, offset));
         result.map_err(|error| of_read(key, error))
     }
 
     fn read_piece(&self, key: &BlobKey, offset: u64, len: usize, piece: &mut Piece) -> Result<(), BlobError> {
-        self.0.naming.wait(key);
+        self.0.check_sure(key)?;
         let result = File::open(self.0.path(key)).and_then(|file| direct::read_piece(&file, offset, len, piece));
         result.map_err(|error| of_read(key, error))
     }
 
     fn size(&self, key: &BlobKey) -> Result<u64, BlobError> {
-        self.0.naming.wait(key);
+        self.0.check_sure(key)?;
         fs::metadata(self.0.path(key))
             .map(|metadata| metadata.len())
             .map_err(|error| of_object(key, error))
@@ -136,15 +136,16 @@ impl BlobStore for LocalBlobs {
     fn delete(&self, key: &BlobKey) -> Result<(), BlobError> {
         let path = self.0.path(key);
         self.0.check_writable(&path)?;
-        match fs::remove_file(&path) {
+        let synced = match fs::remove_file(&path) {
             Ok(()) => sync_folder(folder_of(&path)),
             // It may have gone just now, with its folder not yet synced.
             Err(error) if error.kind() == io::ErrorKind::NotFound => match sync_folder(folder_of(&path)) {
                 Err(BlobError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => Ok(()),
                 result => result,
             },
-            Err(error) => Err(of_object(key, error)),
-        }
+            Err(error) => return Err(of_object(key, error)),
+        };
+        synced.inspect(|()| self.0.naming.gone(key))
     }
 }
 
@@ -158,6 +159,15 @@ impl Folder {
             return Err(failed(path, io::ErrorKind::ReadOnlyFilesystem.into()));
         }
         Ok(())
+    }
+
+    /// Waits until an object that is being given its name has it for good, and refuses one that may not.
+    fn check_sure(&self, key: &BlobKey) -> Result<(), BlobError> {
+        if self.naming.wait(key) {
+            return Ok(());
+        }
+        let reason = "its folder could not be synced; a restart tries again";
+        Err(failed(Path::new(key.as_str()), io::Error::other(reason)))
     }
 
     fn temporary_file(&self) -> Result<(PathBuf, File), BlobError> {
@@ -257,16 +267,18 @@ impl Temporary {
     fn publish(self, key: &BlobKey) -> Result<(), BlobError> {
         let target = self.folder.path(key);
         self.folder.make_durable(folder_of(&target))?;
-        let _naming = self.folder.naming.begin(key);
+        let mut name = self.folder.naming.begin(key);
         match rename_to_free_name(&self.path, &target) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
                 Err(BlobError::AlreadyExists { key: key.clone() })
             }
             Err(error) => Err(failed(&target, error)),
-            Ok(()) => sync_folder(folder_of(&target)).inspect_err(|_| {
+            Ok(()) => {
+                let synced = sync_folder(folder_of(&target));
                 // It must not be relied upon, so it had better not be seen.
-                let _failed_too = fs::remove_file(&target);
-            }),
+                name.set_in_doubt(synced.is_err() && fs::remove_file(&target).is_err());
+                synced
+            }
         }
     }
 }
@@ -452,6 +464,24 @@ mod tests {
 
         let mode = |path: &str| fs::metadata(root.join(path)).unwrap().permissions().mode() & 0o777;
         assert_eq!((mode(""), mode("keys"), mode("keys/a")), (0o700, 0o700, 0o600));
+    }
+
+    #[test]
+    fn an_object_whose_name_is_in_doubt_is_given_to_nobody_until_it_is_deleted_or_the_folder_opened_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let blobs = LocalBlobs::open(folder.path()).unwrap();
+        let key = key("packs/x");
+        blobs.put(&key, b"x").unwrap();
+        blobs.0.naming.begin(&key).set_in_doubt(true);
+
+        assert!(matches!(blobs.size(&key), Err(BlobError::Io { .. })));
+        assert!(matches!(blobs.read(&key, 0, &mut [0]), Err(BlobError::Io { .. })));
+        assert!(matches!(blobs.put(&key, b"y"), Err(BlobError::AlreadyExists { .. })));
+        assert!(matches!(blobs.size(&key), Err(BlobError::Io { .. })));
+        assert_eq!(LocalBlobs::open(folder.path()).unwrap().size(&key).unwrap(), 1);
+        blobs.delete(&key).unwrap();
+        blobs.put(&key, b"yy").unwrap();
+        assert_eq!(blobs.size(&key).unwrap(), 2);
     }
 
     #[test]
