@@ -29,9 +29,11 @@ use std::error::Error;
 use std::fmt;
 use std::fs;
 use std::io;
+use std::mem;
 use std::ops::Bound;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Chunk id → number of the pack, offset, length: 32 bits each, little endian. A row whose pack has no number any more
@@ -49,10 +51,16 @@ const CACHE_BYTES: usize = 24 << 20;
 /// A commit that is synced costs milliseconds and more the larger the file is; one that is not keeps the space it freed
 /// from being used again.
 const UNSYNCED_PACKS: u32 = 16;
+const DAMAGED: &str = "the chunk index is damaged, and begun anew by the next start";
+const PANIC: &str = "it made redb panic";
 
-/// The index in one local file. A file that can't be opened is thrown away and begun anew: the packs fill it again.
+/// The index in one local file. A file that can't be opened is thrown away and begun anew: the packs fill it again. One that
+/// turns out to be damaged later is removed, and gives nothing until then.
 pub struct RedbIndex {
-    database: Database,
+    /// There until it is dropped.
+    database: Option<Database>,
+    path: PathBuf,
+    is_damaged: AtomicBool,
     /// How many changes were committed since the last one that was synced. Held by whoever writes, which one at a time does
     /// anyway: so that it never tells fewer than there are.
     unsynced: Mutex<u32>,
@@ -77,45 +85,73 @@ impl RedbIndex {
     }
 
     fn try_open(path: &Path) -> Result<Self, Broken> {
-        let open = || -> Result<Self, Broken> {
+        let open = || -> Result<Database, Broken> {
             let database = Builder::new()
                 .set_cache_size(CACHE_BYTES)
                 .create(path)
                 .map_err(Broken::of_open)?;
-            let index = Self {
-                database,
-                unsynced: Mutex::new(0),
-            };
             // Makes the tables, so that readers find them, and proves that those of the file are the right ones.
-            index
-                .write(Durability::Immediate, |_| Ok(()))
-                .map_err(|error| Broken::File(chain(&error)))?;
-            index.packs(None, 1).map_err(|error| Broken::File(chain(&error)))?;
-            Ok(index)
+            write(&database, Durability::Immediate, |_| Ok(())).map_err(Broken::of_use)?;
+            first_packs(&database, None, 1).map_err(Broken::of_use)?;
+            Ok(database)
         };
         // The library may panic on a file that was altered.
-        catch_unwind(AssertUnwindSafe(open)).unwrap_or_else(|_| Err(Broken::File("it made redb panic".to_owned())))
+        let opened = catch_unwind(AssertUnwindSafe(open));
+        let database = opened.unwrap_or_else(|_| Err(Broken::File(PANIC.to_owned())))?;
+        Ok(Self {
+            database: Some(database),
+            path: path.to_owned(),
+            is_damaged: AtomicBool::new(false),
+            unsynced: Mutex::new(0),
+        })
     }
 
-    fn write(
-        &self,
-        durability: Durability,
-        change: impl FnOnce(&WriteTransaction) -> Result<(), redb::Error>,
-    ) -> Result<(), IndexError> {
-        let run = || -> Result<(), redb::Error> {
-            let mut transaction = self.database.begin_write()?;
-            transaction.set_durability(durability)?;
-            // So that opening after a crash takes milliseconds, not a walk through the whole file.
-            transaction.set_quick_repair(matches!(durability, Durability::Immediate));
-            transaction.open_table(CHUNKS)?;
-            transaction.open_table(NUMBERS)?;
-            transaction.open_table(PACKS)?;
-            transaction.open_table(NEXT_NUMBER)?;
-            change(&transaction)?;
-            Ok(transaction.commit()?)
+    /// Does something with the file, unless it is known to be damaged, on which the library fails or panics. Then it is removed:
+    /// the next start makes it anew.
+    fn run<T>(&self, work: impl FnOnce(&Database) -> Result<T, redb::Error>) -> Result<T, IndexError> {
+        if self.is_damaged.load(Ordering::Relaxed) {
+            return Err(IndexError::Unavailable(DAMAGED.into()));
+        }
+        let database = self.database.as_ref().expect("it is there until it is dropped");
+        let reason = match catch_unwind(AssertUnwindSafe(|| work(database))) {
+            Ok(Err(error)) if is_of_damage(&error) => chain(&error),
+            Ok(result) => return result.map_err(unavailable),
+            Err(_) => PANIC.to_owned(),
         };
-        run().map_err(unavailable)
+        if !self.is_damaged.swap(true, Ordering::Relaxed) {
+            log::error!("{}: {DAMAGED}: {reason}", self.path.display());
+            if let Err(error) = fs::remove_file(&self.path) {
+                log::error!("{} could not be removed: {error}", self.path.display());
+            }
+        }
+        Err(IndexError::Unavailable(DAMAGED.into()))
     }
+}
+
+impl Drop for RedbIndex {
+    fn drop(&mut self) {
+        if self.is_damaged.load(Ordering::Relaxed) {
+            // The library would write to it once more, and panic.
+            mem::forget(self.database.take());
+        }
+    }
+}
+
+fn write(
+    database: &Database,
+    durability: Durability,
+    change: impl FnOnce(&WriteTransaction) -> Result<(), redb::Error>,
+) -> Result<(), redb::Error> {
+    let mut transaction = database.begin_write()?;
+    transaction.set_durability(durability)?;
+    // So that opening after a crash takes milliseconds, not a walk through the whole file.
+    transaction.set_quick_repair(matches!(durability, Durability::Immediate));
+    transaction.open_table(CHUNKS)?;
+    transaction.open_table(NUMBERS)?;
+    transaction.open_table(PACKS)?;
+    transaction.open_table(NEXT_NUMBER)?;
+    change(&transaction)?;
+    Ok(transaction.commit()?)
 }
 
 impl RedbIndex {
@@ -127,7 +163,7 @@ impl RedbIndex {
         let mut unsynced = self.unsynced();
         let sync = *unsynced + 1 >= UNSYNCED_PACKS;
         let durability = if sync { Durability::Immediate } else { Durability::None };
-        self.write(durability, change)?;
+        self.run(|database| write(database, durability, change))?;
         *unsynced = if sync { 0 } else { *unsynced + 1 };
         Ok(())
     }
@@ -144,8 +180,8 @@ impl ChunkIndex for RedbIndex {
     }
 
     fn locate(&self, ids: &[ChunkId]) -> Result<Vec<Option<Location>>, IndexError> {
-        let run = || -> Result<Vec<Option<Location>>, redb::Error> {
-            let transaction = self.database.begin_read()?;
+        self.run(|database| {
+            let transaction = database.begin_read()?;
             let (chunks, packs) = (transaction.open_table(CHUNKS)?, transaction.open_table(PACKS)?);
             // Neighbours mostly lie in the same pack.
             let mut last: Option<(u32, Option<PackId>)> = None;
@@ -164,8 +200,7 @@ impl ChunkIndex for RedbIndex {
                 locations.push(pack.map(|pack| Location { pack, offset, length }));
             }
             Ok(locations)
-        };
-        run().map_err(unavailable)
+        })
     }
 
     fn add_pack(&self, pack: PackId, entries: &[IndexEntry]) -> Result<(), IndexError> {
@@ -183,16 +218,7 @@ impl ChunkIndex for RedbIndex {
     }
 
     fn packs(&self, after: Option<PackId>, limit: usize) -> Result<Vec<PackId>, IndexError> {
-        let run = || -> Result<Vec<PackId>, redb::Error> {
-            let numbers = self.database.begin_read()?.open_table(NUMBERS)?;
-            let start = after.map_or(Bound::Unbounded, |pack| Bound::Excluded(pack.to_bytes()));
-            let range = numbers.range::<[u8; 16]>((start, Bound::Unbounded))?;
-            range
-                .take(limit)
-                .map(|row| Ok(PackId::from_bytes(row?.0.value())))
-                .collect()
-        };
-        run().map_err(unavailable)
+        self.run(|database| first_packs(database, after, limit))
     }
 
     fn remove_pack(&self, pack: PackId, chunks: &[ChunkId]) -> Result<(), IndexError> {
@@ -219,7 +245,7 @@ impl ChunkIndex for RedbIndex {
     }
 
     fn clear(&self) -> Result<(), IndexError> {
-        self.write(Durability::Immediate, |transaction| {
+        let clear = |transaction: &WriteTransaction| {
             transaction.delete_table(CHUNKS)?;
             transaction.delete_table(NUMBERS)?;
             transaction.delete_table(PACKS)?;
@@ -227,13 +253,14 @@ impl ChunkIndex for RedbIndex {
             transaction.open_table(NUMBERS)?;
             transaction.open_table(PACKS)?;
             Ok(())
-        })
+        };
+        self.run(|database| write(database, Durability::Immediate, clear))
     }
 
     fn flush(&self) -> Result<(), IndexError> {
         let mut unsynced = self.unsynced();
         if *unsynced > 0 {
-            self.write(Durability::Immediate, |_| Ok(()))?;
+            self.run(|database| write(database, Durability::Immediate, |_| Ok(())))?;
             *unsynced = 0;
         }
         Ok(())
@@ -244,6 +271,16 @@ impl fmt::Debug for RedbIndex {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RedbIndex").finish_non_exhaustive()
     }
+}
+
+fn first_packs(database: &Database, after: Option<PackId>, limit: usize) -> Result<Vec<PackId>, redb::Error> {
+    let numbers = database.begin_read()?.open_table(NUMBERS)?;
+    let start = after.map_or(Bound::Unbounded, |pack| Bound::Excluded(pack.to_bytes()));
+    let range = numbers.range::<[u8; 16]>((start, Bound::Unbounded))?;
+    range
+        .take(limit)
+        .map(|row| Ok(PackId::from_bytes(row?.0.value())))
+        .collect()
 }
 
 /// The pack's number: the one it has, or the next.
@@ -285,18 +322,24 @@ enum Broken {
     /// The file is not what was written: nothing is lost by making it anew.
     File(String),
     /// Something else: the file may be all right.
-    Else(DatabaseError),
+    Else(IndexError),
 }
 
 impl Broken {
     fn of_open(error: DatabaseError) -> Self {
         match error {
-            DatabaseError::Storage(StorageError::Io(error))
-                if !matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof) =>
-            {
-                Self::Else(DatabaseError::Storage(StorageError::Io(error)))
+            DatabaseError::DatabaseAlreadyOpen | DatabaseError::LockProtocolMismatch => Self::Else(unavailable(error)),
+            DatabaseError::Storage(StorageError::Io(error)) if !is_of_content(&error) => {
+                Self::Else(unavailable(StorageError::Io(error)))
             }
-            DatabaseError::DatabaseAlreadyOpen | DatabaseError::LockProtocolMismatch => Self::Else(error),
+            error => Self::File(chain(&error)),
+        }
+    }
+
+    /// Of a file that could be opened. A disk that is full, or does not answer, says nothing of it.
+    fn of_use(error: redb::Error) -> Self {
+        match error {
+            redb::Error::Io(error) if !is_of_content(&error) => Self::Else(unavailable(StorageError::Io(error))),
             error => Self::File(chain(&error)),
         }
     }
@@ -304,8 +347,22 @@ impl Broken {
     fn into_error(self) -> IndexError {
         match self {
             Self::File(reason) => IndexError::Unavailable(reason.into()),
-            Self::Else(error) => unavailable(error),
+            Self::Else(error) => error,
         }
+    }
+}
+
+/// Whether a failure to read tells of what was read.
+fn is_of_content(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof)
+}
+
+/// Whether the file is not what was written.
+fn is_of_damage(error: &redb::Error) -> bool {
+    match error {
+        redb::Error::Corrupted(_) => true,
+        redb::Error::Io(error) => is_of_content(error),
+        _ => false,
     }
 }
 
@@ -334,7 +391,6 @@ mod tests {
     use redb::StorageBackend;
     use redb::backends::InMemoryBackend;
     use std::sync::Arc;
-    use std::sync::atomic::{AtomicBool, Ordering};
 
     fn entries(first: u8, count: usize) -> Vec<IndexEntry> {
         let id = |i: usize| ChunkId(*blake3::hash(&[&[first][..], &i.to_le_bytes()].concat()).as_bytes());
@@ -400,7 +456,9 @@ mod tests {
         let disk = BadDisk::default();
         let is_broken = Arc::clone(&disk.is_broken);
         let index = RedbIndex {
-            database: Builder::new().create_with_backend(disk).unwrap(),
+            database: Some(Builder::new().create_with_backend(disk).unwrap()),
+            path: PathBuf::new(),
+            is_damaged: AtomicBool::new(false),
             unsynced: Mutex::new(0),
         };
         index.add_pack(PackId::random(), &entries(1, 10)).unwrap();
@@ -417,7 +475,7 @@ mod tests {
         let counted = || *index.unsynced();
         let (pack, others) = (PackId::random(), UNSYNCED_PACKS - 1);
 
-        let refused = index.write_some_synced(|_| Err(StorageError::Corrupted(String::new()).into()));
+        let refused = index.write_some_synced(|_| Err(StorageError::ValueTooLarge(0).into()));
         assert!(refused.is_err());
         assert_eq!(counted(), 0);
         index.add_pack(pack, &entries(1, 10)).unwrap();
@@ -459,6 +517,47 @@ mod tests {
             index.add_pack(PackId::random(), &entries(2, 10)).unwrap();
             assert!(index.contains(&entries(2, 1)[0].id).unwrap());
         }
+    }
+
+    #[test]
+    fn an_index_that_turns_out_to_be_damaged_is_begun_anew_by_the_next_start() {
+        type Broken = fn(&WriteTransaction) -> Result<(), redb::Error>;
+        let ways: [Broken; 2] = [
+            |_| panic!("as the library does on a page that makes no sense"),
+            |_| Err(StorageError::Corrupted(String::new()).into()),
+        ];
+        for broken in ways {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("index");
+            let index = RedbIndex::open(&path).unwrap();
+            index.add_pack(PackId::random(), &entries(1, 10)).unwrap();
+            index.flush().unwrap();
+
+            assert!(index.write_some_synced(broken).is_err());
+
+            assert!(index.contains(&entries(1, 1)[0].id).is_err());
+            assert!(index.add_pack(PackId::random(), &entries(1, 10)).is_err());
+            drop(index);
+            let index = RedbIndex::open(&path).unwrap();
+            assert_eq!(index.packs(None, 1).unwrap(), []);
+            assert!(!index.contains(&entries(1, 1)[0].id).unwrap());
+        }
+    }
+
+    #[test]
+    fn an_index_that_can_not_be_opened_for_want_of_space_is_not_thrown_away() {
+        let full = || io::Error::from(io::ErrorKind::StorageFull);
+
+        for broken in [
+            Broken::of_open(DatabaseError::Storage(StorageError::Io(full()))),
+            Broken::of_use(redb::Error::Io(full())),
+        ] {
+            assert!(matches!(broken, Broken::Else(IndexError::NoSpace(_))));
+        }
+        assert!(matches!(
+            Broken::of_use(redb::Error::Corrupted(String::new())),
+            Broken::File(_)
+        ));
     }
 
     #[test]
