@@ -6,7 +6,7 @@ use actix_web::web::Data;
 use anyhow::Context as _;
 use snapshot_api::{Api, ApiSettings, BytesTags, Changes, Health, LongReads, Rates, Reads, Transfers, Turns};
 use snapshot_domain::{
-    InstanceId, Name, Result as DomainResult, Timestamp, Work,
+    Error, InstanceId, Name, Result as DomainResult, Timestamp, Work,
     ports::{Clock as _, PackRepository},
     use_case::{
         AccessService, AuditService, CheckService, MaintenanceService, ReceiptService, RecoveryService,
@@ -15,7 +15,7 @@ use snapshot_domain::{
 };
 use snapshot_mover::{
     Maintenance, Observer, Premises, Runner, RunnerOptions, Scrub, VaultArchive, VaultCatalog, VaultContent,
-    VolumeFolder,
+    VolumeFolder, has_whole_snapshots,
 };
 use snapshot_store::{Store, StoreOptions};
 use snapshot_vault::{BlobStore, LocalBlobs, MasterKey, RedbIndex, Vault, VaultOptions};
@@ -219,6 +219,7 @@ fn open_vault(settings: &Settings, folder: &DataFolder, store: &Store, key: &Mas
     let options = VaultOptions {
         chunk_size: settings.vault.chunk_size,
         recheck: settings.vault.recheck,
+        has_copies: has_whole_snapshots(store).context("reading the database failed")?,
         ..VaultOptions::default()
     };
     let catalog = Arc::new(VaultCatalog::new(packs));
@@ -369,7 +370,10 @@ impl Parts {
             ids: Arc::new(RandomIds),
             reads: Arc::new(StoreReads(self.store.clone())),
             long_reads: long_reads(settings),
-            health: Arc::new(StoreHealth(self.store.clone())),
+            health: Arc::new(Whole {
+                store: self.store.clone(),
+                vault: self.vault.clone(),
+            }),
             wake_workers: Box::new(runner.waker()),
             bytes_tags,
             transfers: Transfers::at_most(settings.limits.transfers.get()),
@@ -412,11 +416,15 @@ fn long_reads(settings: &Settings) -> LongReads {
     LongReads::at_most(NonZero::new(half).unwrap_or(NonZero::<usize>::MIN))
 }
 
-/// The service can do its work when its rows can be read.
-struct StoreHealth(Store);
+/// The service can do its work when its rows can be read, and the chunk index answers.
+struct Whole {
+    store: Store,
+    vault: Vault,
+}
 
-impl Health for StoreHealth {
+impl Health for Whole {
     fn check(&self) -> DomainResult<()> {
-        self.0.ping()
+        self.store.ping()?;
+        self.vault.check_index().map_err(Error::unavailable)
     }
 }

@@ -2,6 +2,7 @@
 
 use std::{
     io,
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     thread::{self, JoinHandle},
     time::{Duration, Instant},
@@ -9,30 +10,42 @@ use std::{
 
 /// How often it is looked whether the thread has ended.
 const PAUSE: Duration = Duration::from_millis(5);
+/// How long a thread that panicked waits until it begins anew.
+const AFTER_PANIC: Duration = Duration::from_secs(10);
 
 /// A thread, and the bell that wakes it and tells it to end. It is told to end when this is dropped.
 pub(crate) struct Background {
     bell: Arc<Bell>,
     thread: Option<JoinHandle<()>>,
-    name: &'static str,
 }
 
 impl Background {
-    /// Starts `work` in a thread of this name. It is to return soon after its bell has closed.
+    /// Starts `work` in a thread of this name. It is to return soon after its bell has closed. When it panics, it begins anew
+    /// after a while: whatever it tripped over must not keep it from everything else until the next start.
     ///
     /// # Errors
     ///
     /// When the system gives no thread.
-    pub(crate) fn start(name: &'static str, work: impl FnOnce(Arc<Bell>) + Send + 'static) -> io::Result<Self> {
+    pub(crate) fn start(name: &'static str, work: impl Fn(Arc<Bell>) + Send + 'static) -> io::Result<Self> {
+        Self::start_with(name, AFTER_PANIC, work)
+    }
+
+    fn start_with(
+        name: &'static str,
+        after_panic: Duration,
+        work: impl Fn(Arc<Bell>) + Send + 'static,
+    ) -> io::Result<Self> {
         let bell = Arc::new(Bell::default());
         let heard = Arc::clone(&bell);
-        let thread = thread::Builder::new()
-            .name(name.to_owned())
-            .spawn(move || work(heard))?;
+        let thread = thread::Builder::new().name(name.to_owned()).spawn(move || {
+            let is_done = || catch_unwind(AssertUnwindSafe(|| work(Arc::clone(&heard)))).is_ok();
+            while !is_done() && heard.wait_to_close(after_panic) {
+                log::error!("the thread for {name} panicked, and begins anew");
+            }
+        })?;
         Ok(Self {
             bell,
             thread: Some(thread),
-            name,
         })
     }
 
@@ -47,10 +60,7 @@ impl Background {
             }
             thread::sleep(PAUSE);
         }
-        if thread.join().is_err() {
-            log::error!("the thread for {} panicked", self.name);
-        }
-        true
+        thread.join().is_ok()
     }
 }
 
@@ -98,6 +108,15 @@ impl Bell {
         !state.is_closing
     }
 
+    /// Waits so long, however often the bell rings, or until it closes. Whether it did not.
+    fn wait_to_close(&self, time: Duration) -> bool {
+        let (state, _) = self
+            .changed
+            .wait_timeout_while(self.lock(), time, |state| !state.is_closing)
+            .unwrap_or_else(PoisonError::into_inner);
+        !state.is_closing
+    }
+
     fn lock(&self) -> MutexGuard<'_, Rung> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -119,8 +138,9 @@ mod tests {
     #[test]
     fn a_thread_that_does_not_listen_is_left_behind() {
         let (go_on, told) = std::sync::mpsc::channel::<()>();
+        let told = Mutex::new(told);
         let background = Background::start("deaf", move |_| {
-            let _ = told.recv();
+            let _ = told.lock().unwrap().recv();
         });
 
         assert!(!background.unwrap().shut_down(Duration::from_millis(1)));
@@ -128,9 +148,24 @@ mod tests {
     }
 
     #[test]
-    fn a_thread_that_panicked_has_ended() {
-        let background = Background::start("panic", |_| panic!("as it is meant to")).unwrap();
+    fn a_thread_that_panics_begins_anew_unless_it_is_told_to_end() {
+        let (begins, begun) = std::sync::mpsc::channel();
+        let background = Background::start_with("panic", Duration::ZERO, move |_| {
+            begins.send(()).unwrap();
+            panic!("as it is meant to")
+        });
+        let background = background.unwrap();
 
+        for _ in 0..3 {
+            begun.recv_timeout(LONG).unwrap();
+        }
         assert!(background.shut_down(LONG));
+    }
+
+    #[test]
+    fn a_thread_that_panicked_and_waits_ends_when_it_is_told() {
+        let background = Background::start_with("panic", LONG * 60, |_| panic!("as it is meant to"));
+
+        assert!(background.unwrap().shut_down(LONG));
     }
 }

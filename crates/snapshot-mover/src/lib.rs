@@ -35,6 +35,7 @@ pub use catalog::VaultCatalog;
 pub use content::VaultContent;
 pub use maintenance::{
     CollectReport, Maintenance, MaintenanceOptions, Premises, SnapshotStat, StatReport, StatTotals, UnreadableObject,
+    has_whole_snapshots,
 };
 pub use scrub::{Round, RoundError, Scrub, ScrubOptions, check_share, finding};
 pub use source::{SourceError, measure};

@@ -55,8 +55,8 @@ pub enum VaultError {
     /// There are objects, but the one that describes the vault is gone.
     #[error("the store holds objects, but no vault description")]
     NotAVault,
-    /// The store is empty, and the catalog lists packs in it.
-    #[error("the store is empty, but the catalog lists packs in it: is it the right one, and mounted?")]
+    /// The store is empty, and the database knows of copies or packs in it.
+    #[error("the store is empty, but the database knows of what lies in it: is it the right one, and mounted?")]
     StoreIsEmpty,
     /// The object was written by a later version of this program.
     #[error("{object} has format version {version}, which this program does not know")]

@@ -32,6 +32,9 @@ pub struct VaultOptions {
     pub pack_size_bytes: u64,
     /// How many of the chunks that are stored are opened again and compared before.
     pub recheck: RecheckShare,
+    /// Whether the caller's database knows of copies that lie in the vault. Then none is made in an empty store: that is a
+    /// folder where the disk is not mounted.
+    pub has_copies: bool,
 }
 
 impl Default for VaultOptions {
@@ -40,6 +43,7 @@ impl Default for VaultOptions {
             chunk_size: ChunkSize::default(),
             pack_size_bytes: 64 << 20,
             recheck: RecheckShare::default(),
+            has_copies: false,
         }
     }
 }
@@ -86,8 +90,8 @@ struct DomainKey {
 }
 
 impl Vault {
-    /// Opens the vault, or makes it in an empty store, unless the catalog lists packs that should be there. A description that
-    /// a crash has torn while it was stored is made anew, as long as it is the only object.
+    /// Opens the vault, or makes it in an empty store, unless copies should be there, or packs that the catalog lists. A
+    /// description that a crash has torn while it was stored is made anew, as long as it is the only object.
     ///
     /// # Errors
     ///
@@ -100,10 +104,9 @@ impl Vault {
         catalog: Arc<dyn PackCatalog>,
         options: VaultOptions,
     ) -> Result<Self, VaultError> {
+        let may_be_new = !options.has_copies && catalog.list(None, 1)?.is_empty();
         let config = match read_config(&*blobs, master) {
-            Err(VaultError::Damaged { reason, .. })
-                if catalog.list(None, 1)?.is_empty() && is_alone(&*blobs, &names::config())? =>
-            {
+            Err(VaultError::Damaged { reason, .. }) if may_be_new && is_alone(&*blobs, &names::config())? => {
                 log::warn!("the vault's description is made anew, for there is nothing else, and {reason}");
                 blobs.delete(&names::config())?;
                 None
@@ -112,7 +115,7 @@ impl Vault {
         };
         let config = match config {
             Some(config) => config,
-            None => make_config(&*blobs, &*catalog, master, options.chunk_size)?,
+            None => make_config(&*blobs, may_be_new, master, options.chunk_size)?,
         };
         Ok(Self::with_config(config, blobs, master, index, catalog, options))
     }
@@ -260,6 +263,16 @@ impl Vault {
     /// Failures of the store.
     pub fn copies(&self) -> Result<Vec<(DomainId, ManifestId)>, VaultError> {
         list_copies(&*self.0.blobs)
+    }
+
+    /// Whether the index answers. Takes no time.
+    ///
+    /// # Errors
+    ///
+    /// [`VaultError::Index`] when it does not: nothing can be copied or read.
+    pub fn check_index(&self) -> Result<(), VaultError> {
+        self.0.index.packs(None, 1)?;
+        Ok(())
     }
 
     /// Tells a store that is away as a whole from one that has lost something: there, at least the vault's description is.
@@ -418,7 +431,7 @@ fn read_config(blobs: &dyn BlobStore, master: &MasterKey) -> Result<Option<Confi
 
 fn make_config(
     blobs: &dyn BlobStore,
-    catalog: &dyn PackCatalog,
+    may_be_new: bool,
     master: &MasterKey,
     chunk_size: ChunkSize,
 ) -> Result<Config, VaultError> {
@@ -426,7 +439,7 @@ fn make_config(
         return Err(VaultError::NotAVault);
     }
     // A folder where nothing is mounted: a vault that is begun there would take new copies to the wrong disk.
-    if !catalog.list(None, 1)?.is_empty() {
+    if !may_be_new {
         return Err(VaultError::StoreIsEmpty);
     }
     let config = Config {

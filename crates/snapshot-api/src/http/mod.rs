@@ -153,10 +153,10 @@ pub trait Reads: Send + Sync {
 
 /// Whether the service can do its work.
 pub trait Health: Send + Sync {
-    /// Reads something from the store.
+    /// Reads something of what it needs for its work, without waiting for it.
     ///
     /// # Errors
     ///
-    /// What keeps the store from being read.
+    /// What keeps it from its work.
     fn check(&self) -> Result<()>;
 }

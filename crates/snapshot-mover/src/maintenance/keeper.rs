@@ -23,10 +23,10 @@ impl Maintenance {
     ///
     /// When the system gives no thread.
     pub fn start(premises: Premises) -> io::Result<Self> {
-        let background = Background::start("maintenance", |bell| {
+        let background = Background::start("maintenance", move |bell| {
             let keeper = Keeper {
                 sizes: Sizes::default(),
-                premises,
+                premises: premises.clone(),
                 bell,
                 database_answers: true,
             };

@@ -24,6 +24,7 @@ mod stat;
 
 pub use collect::CollectReport;
 pub use keeper::Maintenance;
+pub use promised::has_whole_snapshots;
 pub use stat::{SnapshotStat, StatReport, StatTotals};
 
 use std::{num::NonZero, sync::Arc, time::Duration};

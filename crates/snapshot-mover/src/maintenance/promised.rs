@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use snapshot_domain::{
-    Error, SnapshotId, Timestamp,
+    DueCheck, Error, SnapshotId, Timestamp,
     ports::{CheckRepository, DueQuery, SnapshotRepository},
 };
 use snapshot_vault::{CatalogError, CopyVisitor, DomainId, ManifestId, PromisedCopies};
@@ -13,6 +13,23 @@ use crate::content::{domain_of, manifest_of};
 
 /// How many rows are asked for at once.
 const BATCH: u32 = 1024;
+
+/// Whether there is a snapshot that is `available`, so that the vault must hold its copy.
+///
+/// # Errors
+///
+/// When the database can't be read.
+pub fn has_whole_snapshots(checks: &dyn CheckRepository) -> snapshot_domain::Result<bool> {
+    Ok(!checks.due_checks(&all_after(None), 1)?.is_empty())
+}
+
+fn all_after(after: Option<DueCheck>) -> DueQuery {
+    DueQuery {
+        before: Timestamp::new(DateTime::<Utc>::MAX_UTC),
+        only_damaged: false,
+        after,
+    }
+}
 
 /// The snapshots that are `available`, each under the domain whose key seals it, whoever owns it. What is known of its
 /// health does not matter: a damaged one is promised, too, for most of it can be read.
@@ -27,12 +44,7 @@ impl PromisedCopies for WholeSnapshots {
     fn visit(&self, visit: CopyVisitor<'_>) -> Result<(), CatalogError> {
         let mut after = None;
         loop {
-            let query = DueQuery {
-                before: Timestamp::new(DateTime::<Utc>::MAX_UTC),
-                only_damaged: false,
-                after,
-            };
-            let due = self.checks.due_checks(&query, BATCH).map_err(unavailable)?;
+            let due = self.checks.due_checks(&all_after(after), BATCH).map_err(unavailable)?;
             let Some(last) = due.last() else { return Ok(()) };
             let copies: Vec<_> = due
                 .iter()
@@ -106,9 +118,11 @@ mod tests {
         store.record_check(own.id(), &damaged).unwrap();
         assert!(matches!(store.get(own.id()).unwrap().health(), Health::Damaged { .. }));
         let promised = promised_by(&store);
+        assert!(!has_whole_snapshots(&InMemoryStore::default()).unwrap());
         let [own_name, given_name] =
             [&own, &given].map(|snapshot| (domain_of(snapshot.domain()), manifest_of(snapshot.id())));
 
+        assert!(has_whole_snapshots(&store).unwrap());
         assert_eq!(shown(&promised), BTreeSet::from([own_name, given_name]));
         assert!(promised.is_promised(given_name.0, given_name.1).unwrap());
         assert!(!promised.is_promised(domain_of(owner.id), given_name.1).unwrap());

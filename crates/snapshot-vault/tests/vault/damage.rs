@@ -203,6 +203,29 @@ fn a_store_that_is_empty_while_the_catalog_lists_packs_is_not_taken_for_a_new_on
     assert_eq!(elsewhere.keys(), []);
 }
 
+/// Copies of nothing but zeros need no packs.
+#[test]
+fn a_store_that_is_empty_while_there_should_be_copies_is_not_taken_for_a_new_one() {
+    let elsewhere = MemoryBlobs::default();
+    let open = |has_copies| {
+        Vault::open(
+            Arc::new(elsewhere.clone()),
+            &master(),
+            Arc::new(MemoryIndex::default()),
+            Arc::new(MemoryCatalog::default()),
+            VaultOptions {
+                has_copies,
+                ..options()
+            },
+        )
+    };
+
+    assert!(matches!(open(true), Err(VaultError::StoreIsEmpty)));
+    assert_eq!(elsewhere.keys(), []);
+    open(false).unwrap();
+    open(true).unwrap();
+}
+
 #[test]
 fn a_lost_domain_key_is_told_and_not_replaced() {
     let test = TestVault::new();
