@@ -47,7 +47,8 @@ impl VolumeFolder {
         }
         sync_folder(folder)?;
         Ok(Self {
-            folder: folder.to_owned(),
+            // The operator's own links are followed once, here.
+            folder: folder.canonicalize()?,
             staged: AtomicU64::new(0),
         })
     }

@@ -1,10 +1,10 @@
 //! Block devices: disks, partitions, loop devices, logical volumes.
 
 use std::{
-    fs::{self, File},
+    fs::File,
     io::{self, Seek},
     ops::Range,
-    os::unix::fs::{FileExt, MetadataExt},
+    os::unix::fs::FileExt,
     path::{Path, PathBuf},
 };
 
@@ -13,6 +13,7 @@ use snapshot_vault::AlignedBuffer;
 
 use super::{
     FrozenSource, SourceError, VolumeSource,
+    device_writes::Writes,
     open::{Kind, open_direct},
 };
 
@@ -50,7 +51,7 @@ impl VolumeSource for BlockDeviceSource {
             offset: 0,
             source: error.into(),
         })?;
-        let writes = Writes::counted_for(&device)?;
+        let writes = Writes::of(&device)?;
         Ok(Box::new(FrozenDevice {
             device,
             size_bytes: actual,
@@ -66,52 +67,6 @@ fn open_past_the_cache(path: &Path) -> Result<File, SourceError> {
         Kind::Device => Ok(opened.file),
         Kind::Image => Err(SourceError::WrongKind),
     }
-}
-
-/// How often the device was written to, as the kernel counts it: the only thing that tells of writes to a device, which
-/// has no time of its last change.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Writes {
-    requests: u64,
-    sectors: u64,
-    discarded_sectors: u64,
-}
-
-impl Writes {
-    fn counted_for(device: &File) -> Result<Self, SourceError> {
-        let unreadable = |source| SourceError::Unreadable { offset: 0, source };
-        let number = device.metadata().map_err(unreadable)?.rdev();
-        let (major, minor) = (rustix::fs::major(number), rustix::fs::minor(number));
-        let folder = PathBuf::from(format!("/sys/dev/block/{major}:{minor}"));
-        if !is_counted(&folder).map_err(unreadable)? {
-            return Err(SourceError::Uncounted);
-        }
-        let stat = fs::read_to_string(folder.join("stat")).map_err(unreadable)?;
-        Self::parse(&stat).ok_or_else(|| unreadable(io::Error::other("the kernel's count of writes is not readable")))
-    }
-
-    /// The fields as the kernel's `Documentation/block/stat.rst` numbers them. Kernels before 4.18 count no discards.
-    fn parse(stat: &str) -> Option<Self> {
-        let fields: Vec<u64> = stat.split_whitespace().map(str::parse).collect::<Result<_, _>>().ok()?;
-        Some(Self {
-            requests: *fields.get(4)?,
-            sectors: *fields.get(6)?,
-            discarded_sectors: fields.get(13).copied().unwrap_or(0),
-        })
-    }
-}
-
-/// Whether the kernel counts at all: it can be told not to, and then the counts stand still whatever is written. A partition
-/// has no queue of its own, but that of the disk above it.
-fn is_counted(folder: &Path) -> io::Result<bool> {
-    for queue in ["queue", "../queue"] {
-        match fs::read_to_string(folder.join(queue).join("iostats")) {
-            Ok(iostats) => return Ok(iostats.trim() != "0"),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(true)
 }
 
 struct FrozenDevice {
@@ -133,55 +88,11 @@ impl FrozenSource for FrozenDevice {
     }
 
     fn thaw(self: Box<Self>) -> Result<(), SourceError> {
-        if Writes::counted_for(&self.device)? == self.writes {
+        let now = Writes::of(&self.device)?;
+        if now.is_same(&self.writes) {
             Ok(())
         } else {
             Err(SourceError::Changed)
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_kernels_counts_are_read_by_their_position() {
-        let stat = "   98 2 1610 26 7 3 56 12 0 28 38 4 0 4096 9 0 0\n";
-
-        let writes = Writes::parse(stat);
-
-        assert_eq!(
-            writes,
-            Some(Writes {
-                requests: 7,
-                sectors: 56,
-                discarded_sectors: 4096
-            })
-        );
-    }
-
-    #[test]
-    fn old_kernels_count_no_discards_and_nonsense_is_refused() {
-        let old = "98 2 1610 26 7 3 56 12 0 28 38";
-
-        assert_eq!(Writes::parse(old).map(|writes| writes.discarded_sectors), Some(0));
-        assert_eq!(Writes::parse("98 2"), None);
-        assert_eq!(Writes::parse("a b c d e f g"), None);
-    }
-
-    #[test]
-    fn a_disk_and_its_partitions_are_counted_unless_the_kernel_was_told_not_to() {
-        let disk = tempfile::tempdir().unwrap();
-        let partition = disk.path().join("partition");
-        fs::create_dir_all(&partition).unwrap();
-        fs::create_dir_all(disk.path().join("queue")).unwrap();
-
-        for (iostats, counted) in [("0\n", false), ("1\n", true)] {
-            fs::write(disk.path().join("queue/iostats"), iostats).unwrap();
-
-            assert_eq!(is_counted(disk.path()).unwrap(), counted);
-            assert_eq!(is_counted(&partition).unwrap(), counted);
         }
     }
 }

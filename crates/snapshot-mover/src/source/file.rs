@@ -70,24 +70,49 @@ struct Stamp {
 /// The longest time between two ticks of a kernel's clock (100 a second), twice.
 const TWO_TICKS: Duration = Duration::from_millis(20);
 
+/// The coarsest stamps that file systems keep: FAT has a time each two seconds; NFS servers, HFS+, and ext3 or ext4 with small
+/// inodes one each second.
+const COARSE: Duration = Duration::from_secs(2);
+
+/// From this age on a stamp counts as old, whoever's clock it is from: the server of a network file system has its own.
+const OLD: Duration = Duration::from_secs(10);
+
 /// How often a file may be found freshly written before it is clear that somebody goes on writing.
 const MOST_LOOKS: u32 = 10;
 
 impl Stamp {
-    /// A stamp that no later write repeats. The kernel stamps a write with the time of its clock's last tick, so that a
-    /// write right after a fresh stamp could bear the same one: a fresh stamp is given time to grow old.
+    /// A stamp that no later write repeats. The kernel stamps a write with the time of its clock's last tick, and the file
+    /// system may keep only the second, so that a write right after a fresh stamp could bear the same one: a fresh stamp is
+    /// given time to grow old.
     fn settled(file: &File) -> Result<Self, SourceError> {
+        let mut stamp = Self::of(file)?;
         for _ in 0..MOST_LOOKS {
-            let stamp = Self::of(file)?;
-            let changed = UNIX_EPOCH + Duration::from_secs(u64::try_from(stamp.changed.0).unwrap_or(0));
-            let changed = changed + Duration::from_nanos(u64::try_from(stamp.changed.1).unwrap_or(0));
-            // A time that lies in the future was set by hand, or by a clock that was set back: no write repeats it.
-            match SystemTime::now().duration_since(changed) {
-                Ok(age) if age < TWO_TICKS => std::thread::sleep(TWO_TICKS),
-                Ok(_) | Err(_) => return Ok(stamp),
+            if stamp.is_old() {
+                return Ok(stamp);
             }
+            std::thread::sleep(stamp.repeats_for());
+            let now = Self::of(file)?;
+            if now == stamp {
+                return Ok(stamp);
+            }
+            stamp = now;
         }
         Err(SourceError::Changed)
+    }
+
+    fn is_old(&self) -> bool {
+        let (seconds, nanoseconds) = self.changed;
+        let changed = UNIX_EPOCH + Duration::from_secs(u64::try_from(seconds).unwrap_or(0));
+        let changed = changed + Duration::from_nanos(u64::try_from(nanoseconds).unwrap_or(0));
+        SystemTime::now().duration_since(changed).is_ok_and(|age| age >= OLD)
+    }
+
+    /// How long writes that follow may bear the same stamp, at most.
+    const fn repeats_for(&self) -> Duration {
+        match self.changed {
+            (_, 0) => COARSE.saturating_add(TWO_TICKS),
+            _ => TWO_TICKS,
+        }
     }
 
     fn of(file: &File) -> Result<Self, SourceError> {
@@ -235,12 +260,40 @@ mod tests {
                 }
             });
             // The writer may pause for a moment: then the file is frozen, and that is right too.
-            let refused = std::iter::repeat_with(|| FileSource::new(&path).freeze(size)).find_map(Result::err);
+            let mut tries = std::iter::repeat_with(|| FileSource::new(&path).freeze(size)).take(100);
+            let refused = tries.find_map(Result::err);
             done.store(true, Ordering::Relaxed);
             refused
         });
 
         assert!(matches!(refused, Some(SourceError::Changed)), "{refused:?}");
+    }
+
+    #[test]
+    fn a_stamp_without_a_fraction_of_a_second_is_taken_for_one_of_a_coarse_clock() {
+        let (_folder, path) = image(MIB);
+        let fine = Stamp::of(&File::open(path).unwrap()).unwrap();
+        let with = |nanoseconds| Stamp {
+            changed: (fine.changed.0, nanoseconds),
+            ..fine
+        };
+
+        assert!(with(0).repeats_for() > Duration::from_secs(2));
+        assert!(with(4_000_000).repeats_for() < Duration::from_secs(1));
+    }
+
+    #[test]
+    fn only_what_was_written_long_ago_by_any_clock_is_old() {
+        let (_folder, path) = image(MIB);
+        let fresh = Stamp::of(&File::open(path).unwrap()).unwrap();
+        let years = |years: i64| Stamp {
+            changed: (fresh.changed.0 + years * 365 * 86_400, 1),
+            ..fresh
+        };
+
+        assert!(years(-1).is_old());
+        assert!(!fresh.is_old());
+        assert!(!years(1).is_old());
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Where a copy's bytes come from. A source is frozen, read, and thawed: what was read in between is of one moment.
 
 mod block_device;
+mod device_writes;
 mod file;
 mod open;
 
@@ -65,6 +66,9 @@ pub enum SourceError {
     /// It is neither a regular file nor a block device.
     #[error("the volume is neither a regular file nor a block device")]
     WrongKind,
+    /// A link lies on its path.
+    #[error("a link lies on the path of the volume's image or device, and is not followed")]
+    Link,
     /// It has another size than it had when the volume was made.
     #[error("the volume's image or device has {actual} bytes, not {expected}")]
     WrongSize {
@@ -97,6 +101,7 @@ impl SourceError {
             Self::Missing(_) => "The volume's image or device is missing",
             Self::Unreadable { .. } => "The volume could not be read",
             Self::WrongKind => "The volume is neither a regular file nor a block device",
+            Self::Link => "A link has come to lie on the path of the volume's image or device",
             Self::WrongSize { .. } | Self::InvalidSize(_) => "The volume's image or device has changed its size",
             Self::Uncounted => {
                 "The host does not count writes to the volume's device, so that nobody could tell whether it held still"
@@ -112,7 +117,7 @@ impl SourceError {
 ///
 /// # Errors
 ///
-/// [`SourceError::Missing`], [`SourceError::WrongKind`].
+/// [`SourceError::Missing`], [`SourceError::Link`], [`SourceError::WrongKind`].
 pub(crate) fn at(path: &Path) -> Result<Box<dyn VolumeSource>, SourceError> {
     Ok(match open(path)?.kind {
         Kind::Image => Box::new(file::FileSource::new(path)),
