@@ -211,9 +211,12 @@ fn too_many_bytes_are_refused_and_the_old_ones_kept() {
         ..
     } = &prepared();
 
+    let shown = || client.get(&format!("/volumes/{volume}")).expect(200);
+    let before = shown();
     let told = client.write(volume, &noise(3 * MIB + 1, 3)).expect(413).json();
 
     assert_eq!(told["type"], "invalid_request_error");
+    assert_eq!(shown().header("etag"), before.header("etag"), "nothing was begun");
     assert!(client.get(&paths[0]).expect(200).body == *bytes);
     let head = client.head_of("PUT", &paths[0], "Transfer-Encoding: chunked\r\nConnection: close\r\n");
     let mut request = head.into_bytes();

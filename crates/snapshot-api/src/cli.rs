@@ -12,7 +12,7 @@ use clap::{
     builder::{PossibleValuesParser, TypedValueParser},
     value_parser,
 };
-use snapshot_domain::{Limit, Name, Role};
+use snapshot_domain::{Limit, Name, OwnLimit, Role};
 use uuid::Uuid;
 
 use crate::expiry::Expiry;
@@ -116,30 +116,24 @@ pub(crate) struct QuotaCommand {
     /// The organization's id
     pub(crate) organization: Uuid,
     /// How many snapshots it may have: a number, unlimited, or default for what the settings say
-    #[arg(long, value_name = "LIMIT", value_parser = OwnLimit::parse)]
+    #[arg(long, value_name = "LIMIT", value_parser = own_limit)]
     pub(crate) snapshots: Option<OwnLimit>,
     /// How many bytes all its volumes may have together (500K, 100M, 1G are powers of 1024), unlimited, or default
-    #[arg(long, value_name = "LIMIT", value_parser = OwnLimit::parse)]
+    #[arg(long, value_name = "LIMIT", value_parser = own_limit)]
     pub(crate) volume_bytes: Option<OwnLimit>,
     /// How many copies and restores may run for it at once; others wait. A number, unlimited, or default
-    #[arg(long, value_name = "LIMIT", value_parser = OwnLimit::parse)]
+    #[arg(long, value_name = "LIMIT", value_parser = own_limit)]
     pub(crate) tasks: Option<OwnLimit>,
 }
 
-/// What is set for one organization: a limit, or nothing, so that the default holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct OwnLimit(pub(crate) Option<Limit>);
-
-impl OwnLimit {
-    fn parse(raw: &str) -> Result<Self, String> {
-        match raw {
-            "default" => Ok(Self(None)),
-            "unlimited" | "none" => Ok(Self(Some(Limit::Unlimited))),
-            "0" => Err("a limit is at least 1; write unlimited for none".to_owned()),
-            number => bytes(number)
-                .map(|number| Self(Some(Limit::AtMost(number))))
-                .map_err(|_| "write a number (or 500K, 100M, 1G), unlimited, or default".to_owned()),
-        }
+fn own_limit(raw: &str) -> Result<OwnLimit, String> {
+    match raw {
+        "default" => Ok(OwnLimit::Default),
+        "unlimited" | "none" => Ok(OwnLimit::Set(Limit::Unlimited)),
+        "0" => Err("a limit is at least 1; write unlimited for none".to_owned()),
+        number => bytes(number)
+            .map(|number| OwnLimit::Set(Limit::AtMost(number)))
+            .map_err(|_| "write a number (or 500K, 100M, 1G), unlimited, or default".to_owned()),
     }
 }
 
@@ -286,8 +280,8 @@ mod tests {
     #[test]
     fn a_limit_is_a_number_or_none_or_the_default() {
         let check = |raw: &str, expected: Option<Option<u64>>| {
-            let limit = OwnLimit::parse(raw).ok();
-            assert_eq!(limit.map(|limit| limit.0.map(Limit::as_number)), expected, "{raw:?}");
+            let limit = own_limit(raw).ok().map(Option::<Limit>::from);
+            assert_eq!(limit.map(|limit| limit.map(Limit::as_number)), expected, "{raw:?}");
         };
 
         check("7", Some(Some(7)));

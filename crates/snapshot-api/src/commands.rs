@@ -10,7 +10,7 @@ use std::{
 use anyhow::Context as _;
 use serde_json::{Value, json};
 use snapshot_domain::{
-    AuditAction, Limit, Name, Organization, OrganizationId, OwnQuota, QuotaStatus, TokenId, TokenRecord, VolumeId,
+    AuditAction, Limit, Name, Organization, OrganizationId, QuotaChanges, QuotaStatus, TokenId, TokenRecord, VolumeId,
     ports::{Clock as _, IdSource as _, VolumeRepository},
     use_case::{AuditService, CreateToken, QuotaService, RegisterVolume},
 };
@@ -20,7 +20,7 @@ use snapshot_vault::{ChunkSize, digest_reader};
 use uuid::Uuid;
 
 use crate::{
-    cli::{Digest, OrganizationCommand, Output, OwnLimit, QuotaCommand, TokenCommand, VolumeCommand},
+    cli::{Digest, OrganizationCommand, Output, QuotaCommand, TokenCommand, VolumeCommand},
     data_folder::DataFolder,
     environment::{RandomIds, SystemClock},
     health, registration,
@@ -174,19 +174,17 @@ pub(crate) fn organization(settings: &Settings, command: OrganizationCommand, ou
 /// Changes what is asked for, and shows what holds afterwards.
 fn quota(quotas: &QuotaService, audit: &AuditService, command: &QuotaCommand) -> anyhow::Result<Report> {
     let organization = OrganizationId::new(command.organization);
-    let before = quotas.get(organization)?;
-    let chosen = |own: Option<Limit>, asked: Option<OwnLimit>| asked.map_or(own, |OwnLimit(limit)| limit);
-    let own = OwnQuota {
-        snapshots: chosen(before.own.snapshots, command.snapshots),
-        volume_bytes: chosen(before.own.volume_bytes, command.volume_bytes),
-        tasks: chosen(before.own.tasks, command.tasks),
+    let changes = QuotaChanges {
+        snapshots: command.snapshots,
+        volume_bytes: command.volume_bytes,
+        tasks: command.tasks,
     };
-    let status = if own == before.own {
-        before
+    let status = if changes.is_empty() {
+        quotas.get(organization)?
     } else {
-        let set = || quotas.set(organization, &own);
+        let change = || quotas.change(organization, &changes);
         let resource = Some(command.organization);
-        audit.act_on_host(organization, AuditAction::QuotaChange, resource, set)?
+        audit.act_on_host(organization, AuditAction::QuotaChange, resource, change)?
     };
     let QuotaStatus { own, quota, used, .. } = status;
     let rows = [

@@ -39,6 +39,8 @@ pub enum HealthName {
 pub struct Check {
     /// When it began: what it says is true of the bytes after this moment.
     pub began_at: Timestamp,
+    /// When it ended.
+    pub ended_at: Timestamp,
     /// What it found.
     pub finding: Finding,
 }

@@ -101,7 +101,7 @@ pub use losses::{InvalidLosses, LossCollector, Losses};
 pub use maintenance::{AskedBy, MaintenanceJob, MaintenanceKind, MaintenanceRun, RunLease, RunOutcome, RunState};
 pub use name::{InvalidName, Name};
 pub use pack::{DamagedChunk, Distrusted, Pack, PackStanding};
-pub use quota::{Limit, OwnQuota, Quota, QuotaResource, QuotaStatus, QuotaUse};
+pub use quota::{Limit, OwnLimit, OwnQuota, Quota, QuotaChanges, QuotaResource, QuotaStatus, QuotaUse};
 pub use receipt::{Fingerprint, IdempotencyKey, InvalidKey, KeyedRequest, Receipt, ReceiptId};
 pub use revision::{Revision, RevisionCondition};
 pub use role::{Right, Role};

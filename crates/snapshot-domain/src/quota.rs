@@ -87,6 +87,67 @@ impl OwnQuota {
     }
 }
 
+/// A limit as it is set for one organization.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OwnLimit {
+    /// None: the default holds.
+    Default,
+    /// This one.
+    Set(Limit),
+}
+
+impl From<Option<Limit>> for OwnLimit {
+    fn from(limit: Option<Limit>) -> Self {
+        limit.map_or(Self::Default, Self::Set)
+    }
+}
+
+impl From<OwnLimit> for Option<Limit> {
+    fn from(limit: OwnLimit) -> Self {
+        match limit {
+            OwnLimit::Default => None,
+            OwnLimit::Set(limit) => Some(limit),
+        }
+    }
+}
+
+/// Limits that are to be set for one organization. The others stay as they are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct QuotaChanges {
+    /// Snapshots.
+    pub snapshots: Option<OwnLimit>,
+    /// Bytes of all volumes together, at their full sizes.
+    pub volume_bytes: Option<OwnLimit>,
+    /// Copies and restores that run at once.
+    pub tasks: Option<OwnLimit>,
+}
+
+impl QuotaChanges {
+    /// Those after which the organization has exactly these limits.
+    pub fn to(own: OwnQuota) -> Self {
+        Self {
+            snapshots: Some(own.snapshots.into()),
+            volume_bytes: Some(own.volume_bytes.into()),
+            tasks: Some(own.tasks.into()),
+        }
+    }
+
+    /// Whether nothing is to be set.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// What is set afterwards.
+    pub fn applied_to(self, own: OwnQuota) -> OwnQuota {
+        let chosen = |own: Option<Limit>, change: Option<OwnLimit>| change.map_or(own, Into::into);
+        OwnQuota {
+            snapshots: chosen(own.snapshots, self.snapshots),
+            volume_bytes: chosen(own.volume_bytes, self.volume_bytes),
+            tasks: chosen(own.tasks, self.tasks),
+        }
+    }
+}
+
 /// What of its quota an organization uses.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct QuotaUse {

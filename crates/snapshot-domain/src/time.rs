@@ -49,6 +49,13 @@ impl Timestamp {
         Self::new(earlier.unwrap_or(DateTime::<Utc>::MIN_UTC))
     }
 
+    /// The latest moment that somebody else may have told by now. Clocks of machines that work together are less than an hour
+    /// apart; what lies further ahead was told by a clock that has been set back since.
+    pub fn latest_elsewhere(self) -> Self {
+        const AN_HOUR_MS: u32 = 3_600_000;
+        self.plus_millis(AN_HOUR_MS)
+    }
+
     /// The moment as chrono has it.
     pub const fn as_datetime(self) -> DateTime<Utc> {
         self.0

@@ -2,7 +2,7 @@
 
 use diesel::{dsl::sql, prelude::*, sql_types::Bool};
 use snapshot_domain::{
-    Check, DueCheck, Finding, HealthName, OrganizationId, Result, SnapshotId,
+    Check, DueCheck, Finding, HealthName, OrganizationId, Result, SnapshotId, Timestamp,
     ports::{CheckRepository, DueQuery},
 };
 
@@ -25,6 +25,7 @@ impl CheckRepository for Store {
     fn record_check(&self, snapshot: SnapshotId, check: &Check) -> Result<()> {
         let id = id_column(snapshot.as_uuid());
         let began_at = check.began_at.as_micros();
+        let latest = check.ended_at.latest_elsewhere().as_micros();
         let health = match check.finding {
             Finding::Whole => Some(HealthName::Ok),
             Finding::Damaged => Some(HealthName::Damaged),
@@ -35,7 +36,7 @@ impl CheckRepository for Store {
             let checked = diesel::update(snapshots::table)
                 .filter(snapshots::id.eq(&id))
                 .filter(snapshots::state.eq("available"))
-                .filter(snapshots::checked_at.le(began_at));
+                .filter(snapshots::checked_at.le(began_at).or(snapshots::checked_at.gt(latest)));
             match health {
                 Some(health) => checked
                     .set((
@@ -48,6 +49,19 @@ impl CheckRepository for Store {
             };
             Ok(())
         })
+    }
+
+    fn forget_checks_after(&self, moment: Timestamp) -> Result<u64> {
+        let moment = moment.as_micros();
+        let forgotten = self.write(move |connection| {
+            let later = snapshots::table
+                .filter(IsAvailable)
+                .filter(snapshots::checked_at.gt(moment));
+            Ok(diesel::update(later)
+                .set(snapshots::checked_at.eq(NEVER))
+                .execute(connection)?)
+        })?;
+        Ok(forgotten as u64)
     }
 
     fn due_checks(&self, query: &DueQuery, limit: u32) -> Result<Vec<DueCheck>> {
@@ -82,7 +96,7 @@ fn due(query: &DueQuery) -> Due<'static> {
         rows.filter(IsAvailable)
     };
     if let Some(after) = &query.after {
-        let checked_at = after.checked_at.map_or(NEVER, snapshot_domain::Timestamp::as_micros);
+        let checked_at = after.checked_at.map_or(NEVER, Timestamp::as_micros);
         let id = id_column(after.snapshot.as_uuid());
         // The first condition is implied by the second, but only the first one is a range of the index.
         rows = rows

@@ -35,6 +35,10 @@ macro_rules! on_either {
 }
 pub(crate) use on_either;
 
+/// Has a commit wait until it is on disk, on a server or in a database that is set not to. Other settings wait for at least that.
+const WAIT_FOR_DISK: &str = "SELECT set_config('synchronous_commit', 'on', false) \
+                             WHERE current_setting('synchronous_commit') = 'off'";
+
 /// A connection to one of the databases. Diesel derives what lets one query be written for both.
 #[derive(diesel::MultiConnection)]
 pub(crate) enum AnyConnection {
@@ -134,7 +138,7 @@ impl AnyConnection {
         Ok(Self::Sqlite(connection))
     }
 
-    /// Connects to a PostgreSQL server.
+    /// Connects to a PostgreSQL server. What it answers is on its disk, also where the server is set to answer sooner.
     pub(crate) fn to_postgres(address: &PostgresAddress) -> Result<Self, ConnectError> {
         let failed = |reason: &str| ConnectError::Postgres {
             address: address.to_string(),
@@ -145,6 +149,7 @@ impl AnyConnection {
         // Conditional updates rely on seeing what was committed while they waited for a row.
         connection
             .batch_execute("SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL READ COMMITTED")
+            .and_then(|()| connection.batch_execute(WAIT_FOR_DISK))
             .map_err(|error| failed(&error.to_string()))?;
         Ok(Self::Postgres(connection))
     }
@@ -280,4 +285,42 @@ pub(crate) fn beside(path: &Path, suffix: &str) -> std::path::PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(suffix);
     name.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+
+    use super::*;
+    use crate::address::Address;
+
+    #[derive(QueryableByName)]
+    struct Setting {
+        #[diesel(sql_type = Text)]
+        synchronous_commit: String,
+    }
+
+    #[test]
+    fn commits_wait_for_the_disk_of_a_server_that_is_set_not_to_wait() {
+        let Ok(server) = std::env::var("SNAPSHOT_TEST_POSTGRES_URL") else {
+            // Not by a print macro: the test runner would hide it.
+            let _ = writeln!(std::io::stderr(), "skipped, there is no PostgreSQL server");
+            return;
+        };
+        for (set, expected) in [("off", "on"), ("local", "local"), ("remote_write", "remote_write")] {
+            let url = format!("{server}?options=-csynchronous_commit%3D{set}");
+            let Address::Postgres(address) = Address::parse(&url).unwrap() else {
+                panic!("{url} is an address of PostgreSQL");
+            };
+            let AnyConnection::Postgres(mut connection) = AnyConnection::to_postgres(&address).unwrap() else {
+                panic!("connected to something else");
+            };
+
+            let setting: Setting = diesel::sql_query("SHOW synchronous_commit")
+                .get_result(&mut connection)
+                .unwrap();
+
+            assert_eq!(setting.synchronous_commit, expected);
+        }
+    }
 }

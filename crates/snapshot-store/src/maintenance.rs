@@ -141,9 +141,10 @@ impl MaintenanceQueue for Store {
         row.ok_or(not_found)?.try_into()
     }
 
-    fn latest(&self, kind: MaintenanceKind) -> Result<Option<MaintenanceRun>> {
+    fn latest(&self, kind: MaintenanceKind, until: Timestamp) -> Result<Option<MaintenanceRun>> {
         let row: Option<RunRow> = self.read(|connection| {
-            let row = latest(kind).select(RunRow::as_select()).first(connection);
+            let until = runs::asked_at.le(until.as_micros());
+            let row = latest(kind).filter(until).select(RunRow::as_select()).first(connection);
             Ok(row.optional()?)
         })?;
         row.map(MaintenanceRun::try_from).transpose()

@@ -5,8 +5,8 @@
 
 use diesel::prelude::*;
 use snapshot_domain::{
-    Error, Limit, OrganizationId, OwnQuota, Quota, QuotaResource, QuotaStatus, QuotaUse, Resource, Result,
-    ports::QuotaRepository,
+    Error, Limit, OrganizationId, OwnLimit, OwnQuota, Quota, QuotaChanges, QuotaResource, QuotaStatus, QuotaUse,
+    Resource, Result, ports::QuotaRepository,
 };
 
 use crate::{
@@ -69,23 +69,34 @@ impl QuotaRepository for Store {
         })
     }
 
-    fn set_quota(&self, organization: OrganizationId, own: &OwnQuota) -> Result<()> {
+    fn change_quota(&self, organization: OrganizationId, changes: &QuotaChanges) -> Result<()> {
         let key = id_column(organization.as_uuid());
-        let own = *own;
+        let changes = *changes;
         let subject = Subject::new(organization.as_uuid(), organization);
         self.write_about(&subject, move |connection| {
-            let set = diesel::update(task_totals::table.find(&key))
-                .set(task_totals::at_most.eq(own.tasks.map(column)))
-                .execute(connection)?;
-            if set != 1 {
+            let known: Option<i64> = task_totals::table
+                .find(&key)
+                .select(task_totals::running)
+                .first(connection)
+                .optional()?;
+            if known.is_none() {
                 return Err(not_found(organization).into());
             }
-            diesel::update(snapshot_totals::table.find(&key))
-                .set(snapshot_totals::at_most.eq(own.snapshots.map(column)))
-                .execute(connection)?;
-            diesel::update(volume_totals::table.find(&key))
-                .set(volume_totals::at_most_bytes.eq(own.volume_bytes.map(column)))
-                .execute(connection)?;
+            if let Some(limit) = changes.tasks {
+                diesel::update(task_totals::table.find(&key))
+                    .set(task_totals::at_most.eq(stored_limit(limit)))
+                    .execute(connection)?;
+            }
+            if let Some(limit) = changes.snapshots {
+                diesel::update(snapshot_totals::table.find(&key))
+                    .set(snapshot_totals::at_most.eq(stored_limit(limit)))
+                    .execute(connection)?;
+            }
+            if let Some(limit) = changes.volume_bytes {
+                diesel::update(volume_totals::table.find(&key))
+                    .set(volume_totals::at_most_bytes.eq(stored_limit(limit)))
+                    .execute(connection)?;
+            }
             Ok(())
         })
     }
@@ -124,6 +135,10 @@ pub(crate) fn column(limit: Limit) -> i64 {
         Limit::Unlimited => UNLIMITED,
         Limit::AtMost(most) => i64::try_from(most.get()).unwrap_or(UNLIMITED),
     }
+}
+
+fn stored_limit(limit: OwnLimit) -> Option<i64> {
+    Option::from(limit).map(column)
 }
 
 fn own_limit(stored: Option<i64>) -> Result<Option<Limit>> {

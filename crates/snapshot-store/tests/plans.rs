@@ -397,6 +397,7 @@ fn what_is_due_to_be_checked_is_a_run_of_an_index() {
     let all = stored.plan(|store| store.due_checks(&query(false, None), 10));
     let next = stored.plan(|store| store.due_checks(&query(false, Some(after)), 10));
     let damaged = stored.plan(|store| store.due_checks(&query(true, None), 10));
+    let forget = stored.plan(|store| store.forget_checks_after(moment(9)));
 
     assert_eq!(
         all,
@@ -409,6 +410,10 @@ fn what_is_due_to_be_checked_is_a_run_of_an_index() {
     assert_eq!(
         damaged,
         ["SEARCH snapshots USING COVERING INDEX snapshots_damaged (checked_at<?)"]
+    );
+    assert_eq!(
+        forget,
+        ["SEARCH snapshots USING INDEX snapshots_by_check (checked_at>?)"]
     );
 }
 
@@ -462,13 +467,13 @@ fn distrusted_packs_and_runs_are_found_without_reading_the_others() {
     let stored = stored();
 
     let distrusted = stored.plan(PackRepository::distrusted);
-    let latest = stored.plan(|store| store.latest(MaintenanceKind::Collect));
+    let latest = stored.plan(|store| store.latest(MaintenanceKind::Collect, moment(9)));
     let claim = stored.plan(|store| MaintenanceQueue::claim(store, an_instance(), moment(1), moment(2)).unwrap());
 
     assert_eq!(distrusted[0], "SCAN packs USING INDEX packs_distrusted");
     assert_eq!(
         latest,
-        ["SEARCH maintenance_runs USING INDEX maintenance_runs_latest (kind=?)"]
+        ["SEARCH maintenance_runs USING INDEX maintenance_runs_latest (kind=? AND asked_at<?)"]
     );
     assert_eq!(
         claim[0],

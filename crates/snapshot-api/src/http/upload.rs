@@ -157,18 +157,12 @@ impl Incoming {
         announced_bytes: u64,
     ) -> Result<Self, Error> {
         let volumes = api.volumes.clone();
-        let begun = volumes.begin_write_if(caller, id, condition);
+        let begun = volumes.begin_write_if(caller, id, condition, announced_bytes);
         let write = begun.inspect_err(|_| see_to_owed_ends(&volumes))?;
-        let size_bytes = write.volume().size().as_bytes();
-        let incoming = Self {
+        Ok(Self {
             volumes,
             write: Some(write),
-        };
-        if announced_bytes > size_bytes {
-            incoming.abandon()?;
-            return Err(Error::TooManyBytes { size_bytes });
-        }
-        Ok(incoming)
+        })
     }
 
     /// Appends bytes. When that fails the write is abandoned.

@@ -9,12 +9,21 @@ pub trait CheckRepository: Send + Sync {
     /// nobody who changes the snapshot meanwhile, and no such change undoes it.
     ///
     /// It changes nothing when the check began before the last one that was recorded, and when the snapshot is gone or is
-    /// not `available`.
+    /// not `available`. A recorded check that began later than [anybody's clock](Timestamp::latest_elsewhere) can have told when
+    /// this one ended does not count: the clock was set back.
     ///
     /// # Errors
     ///
     /// Only those of the storage itself.
     fn record_check(&self, snapshot: SnapshotId, check: &Check) -> Result<()>;
+
+    /// Makes those snapshots due as if they had never been checked whose last check began after this moment. What is known of
+    /// their health stays. Returns how many.
+    ///
+    /// # Errors
+    ///
+    /// Only those of the storage itself.
+    fn forget_checks_after(&self, moment: Timestamp) -> Result<u64>;
 
     /// At most `limit` of the `available` snapshots that wait for a check: those that were never checked, then those whose
     /// last check began longest ago; ties by id.

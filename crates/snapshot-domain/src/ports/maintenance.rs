@@ -56,12 +56,12 @@ pub trait MaintenanceQueue: Send + Sync {
     /// [`NotFound`](crate::Error::NotFound) when there is none.
     fn get(&self, id: RunId) -> Result<MaintenanceRun>;
 
-    /// The run of this kind that was asked for last, dry runs left out.
+    /// The run of this kind that was asked for last, up to this moment, dry runs left out.
     ///
     /// # Errors
     ///
     /// Only those of the storage itself.
-    fn latest(&self, kind: MaintenanceKind) -> Result<Option<MaintenanceRun>>;
+    fn latest(&self, kind: MaintenanceKind, until: Timestamp) -> Result<Option<MaintenanceRun>>;
 
     /// Removes runs that ended before a moment, except the latest of each kind. Returns how many.
     ///

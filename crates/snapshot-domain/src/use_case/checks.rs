@@ -32,6 +32,7 @@ pub struct CheckRound {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
+    Begun,
     New,
     Damaged,
     Rest,
@@ -56,12 +57,13 @@ impl CheckService {
         self.clock.now()
     }
 
-    /// Begins a round of checks, with all snapshots whose last check began before now.
+    /// Begins a round of checks, with all snapshots whose last check began before now, or at a moment that nobody's clock can
+    /// have told yet.
     pub fn round(&self) -> CheckRound {
         CheckRound {
             service: self.clone(),
             began_at: self.clock.now(),
-            phase: Phase::New,
+            phase: Phase::Begun,
             line: Line::default(),
             damaged: Line::default(),
             repeated: HashSet::new(),
@@ -74,7 +76,12 @@ impl CheckService {
     ///
     /// Only those of the storage itself.
     pub fn record(&self, snapshot: SnapshotId, began_at: Timestamp, finding: Finding) -> Result<()> {
-        self.checks.record_check(snapshot, &Check { began_at, finding })
+        let check = Check {
+            began_at,
+            ended_at: self.clock.now(),
+            finding,
+        };
+        self.checks.record_check(snapshot, &check)
     }
 
     /// Records that somebody who read a snapshot met damage just now.
@@ -106,6 +113,11 @@ impl CheckRound {
     }
 
     fn choose(&mut self, skip_damaged: bool) -> Result<Option<DueCheck>> {
+        if self.phase == Phase::Begun {
+            let checks = &self.service.checks;
+            checks.forget_checks_after(self.began_at.latest_elsewhere())?;
+            self.phase = Phase::New;
+        }
         if self.phase == Phase::New {
             if let Some(due) = self.peek(false)?.filter(|due| due.checked_at.is_none()) {
                 self.line.pass();

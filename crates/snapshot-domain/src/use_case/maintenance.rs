@@ -51,8 +51,10 @@ impl MaintenanceService {
     ///
     /// Only those of the storage itself.
     pub fn ask_when_due(&self, job: MaintenanceJob, interval_ms: u32) -> Result<bool> {
-        if let Some(latest) = self.queue.latest(job.kind())? {
-            let is_due = latest.has_ended() && latest.asked_at.plus_millis(interval_ms) <= self.clock.now();
+        let now = self.clock.now();
+        // A run that was asked for at a moment that is yet to come must not keep the next one waiting until then.
+        if let Some(latest) = self.queue.latest(job.kind(), now.latest_elsewhere())? {
+            let is_due = latest.has_ended() && latest.asked_at.plus_millis(interval_ms) <= now;
             if !is_due {
                 return Ok(false);
             }
@@ -119,5 +121,69 @@ impl MaintenanceService {
 
     fn long_ago(&self) -> Timestamp {
         self.clock.now().minus_millis(KEPT_MS)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{InMemoryStore, ManualClock, SequentialIds, an_instance, moment};
+
+    const COLLECT: MaintenanceJob = MaintenanceJob::Collect { dry_run: false };
+    const DAY_MS: u32 = 86_400_000;
+    /// In microseconds, as moments are told.
+    const DAY: i64 = DAY_MS as i64 * 1000;
+
+    struct Schedule {
+        runs: MaintenanceService,
+        clock: ManualClock,
+    }
+
+    impl Schedule {
+        fn new() -> Self {
+            let (store, clock) = (InMemoryStore::default(), ManualClock::default());
+            let ids = Arc::new(SequentialIds::default());
+            Self {
+                runs: MaintenanceService::new(Arc::new(store), Arc::new(clock.clone()), ids),
+                clock,
+            }
+        }
+
+        fn asks_at(&self, offset: i64) -> bool {
+            self.clock.set(moment(offset));
+            self.runs.ask_when_due(COLLECT, DAY_MS).unwrap()
+        }
+
+        fn do_it(&self) {
+            let run = self.runs.claim(an_instance()).unwrap().unwrap();
+            let report = String::new();
+            let outcome = RunOutcome::Succeeded { report };
+            self.runs.finish(&run.lease(), &outcome).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_run_is_due_an_interval_after_the_last_one_was_asked_for_and_when_that_has_ended() {
+        let schedule = Schedule::new();
+
+        assert!(schedule.asks_at(0));
+        assert!(!schedule.asks_at(2 * DAY), "it has not ended");
+        schedule.do_it();
+        assert!(schedule.asks_at(2 * DAY));
+        schedule.do_it();
+        assert!(!schedule.asks_at(3 * DAY - 1));
+        assert!(schedule.asks_at(3 * DAY));
+    }
+
+    #[test]
+    fn a_run_that_was_asked_for_by_a_clock_that_was_set_back_since_delays_nothing() {
+        let schedule = Schedule::new();
+        assert!(schedule.asks_at(900 * DAY));
+        schedule.do_it();
+
+        assert!(schedule.asks_at(DAY));
+        schedule.do_it();
+        assert!(!schedule.asks_at(DAY + 1), "once is enough");
+        assert!(schedule.asks_at(2 * DAY));
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::{OrganizationId, OwnQuota, QuotaStatus, Result, ports::QuotaRepository};
+use crate::{OrganizationId, QuotaChanges, QuotaStatus, Result, ports::QuotaRepository};
 
 /// Everything about quotas.
 #[derive(Clone)]
@@ -25,13 +25,13 @@ impl QuotaService {
         self.quotas.quota(organization)
     }
 
-    /// Sets what an organization may have, and returns what holds afterwards.
+    /// Changes some of what an organization may have, and returns what holds afterwards.
     ///
     /// # Errors
     ///
     /// [`NotFound`](crate::Error::NotFound) when there is no such organization.
-    pub fn set(&self, organization: OrganizationId, own: &OwnQuota) -> Result<QuotaStatus> {
-        self.quotas.set_quota(organization, own)?;
+    pub fn change(&self, organization: OrganizationId, changes: &QuotaChanges) -> Result<QuotaStatus> {
+        self.quotas.change_quota(organization, changes)?;
         self.quotas.quota(organization)
     }
 }

@@ -16,15 +16,23 @@ impl VolumeService {
     /// [`Conflict`](crate::Error::Conflict) unless it is `available`, or when it is registered from the host; what
     /// [`VolumeBytes::stage`](crate::ports::VolumeBytes::stage) can fail with.
     pub fn begin_write(&self, caller: &Caller, id: VolumeId) -> Result<VolumeWrite> {
-        self.begin_write_if(caller, id, &RevisionCondition::Any)
+        self.begin_write_if(caller, id, &RevisionCondition::Any, 0)
     }
 
-    /// As [`begin_write`](Self::begin_write), of a volume at a revision for which the condition holds.
+    /// As [`begin_write`](Self::begin_write), of a volume at a revision for which the condition holds, and of at least so many
+    /// bytes.
     ///
     /// # Errors
     ///
-    /// Also [`ConditionFailed`](crate::Error::ConditionFailed) when it does not hold.
-    pub fn begin_write_if(&self, caller: &Caller, id: VolumeId, condition: &RevisionCondition) -> Result<VolumeWrite> {
+    /// Also [`ConditionFailed`](crate::Error::ConditionFailed) when it does not hold, and
+    /// [`TooManyBytes`](crate::Error::TooManyBytes) when the volume is smaller.
+    pub fn begin_write_if(
+        &self,
+        caller: &Caller,
+        id: VolumeId,
+        condition: &RevisionCondition,
+        announced_bytes: u64,
+    ) -> Result<VolumeWrite> {
         let permit = caller.may(Right::Change)?;
         let find = || self.volumes.find(&permit.scope(), id);
         // First, so that who may not see the volume learns nothing of its writes.
@@ -34,6 +42,10 @@ impl VolumeService {
             let mut volume = find()?;
             condition.check(Resource::Volume, id.as_uuid(), volume.revision())?;
             volume.apply(VolumeEvent::WriteBegun, self.clock.now())?;
+            let size_bytes = volume.size().as_bytes();
+            if announced_bytes > size_bytes {
+                return Err(Error::TooManyBytes { size_bytes });
+            }
             self.volumes.update(&volume)?;
             Ok(volume)
         });

@@ -47,6 +47,24 @@ fn a_round_has_the_new_ones_first_then_the_damaged_then_those_checked_longest_ag
 }
 
 #[test]
+fn what_was_checked_by_a_clock_that_was_set_back_since_is_due_first() {
+    const DAY: i64 = 86_400_000_000;
+    let story = Story::new();
+    let [in_the_future, old, a_moment_ahead] = [(); 3].map(|()| an_available_one(&story));
+    check(&story, in_the_future, 900 * DAY, Finding::Whole);
+    check(&story, old, 1, Finding::Whole);
+    check(&story, a_moment_ahead, DAY + 60, Finding::Whole);
+    story.services.clock.set(moment(DAY));
+
+    let mut round = story.services.checks.round();
+    let order: Vec<_> = std::iter::from_fn(|| next(&mut round, false)).collect();
+
+    assert_eq!(order, [in_the_future, old]);
+    story.services.checks.record_damage(in_the_future).unwrap();
+    assert_eq!(health(&story, in_the_future).name(), HealthName::Damaged);
+}
+
+#[test]
 fn each_snapshot_comes_once_in_a_round_also_when_its_check_is_recorded_meanwhile() {
     let story = Story::new();
     let all: Vec<_> = (0..200).map(|_| an_available_one(&story)).collect();

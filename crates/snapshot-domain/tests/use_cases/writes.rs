@@ -1,7 +1,7 @@
 //! Writing new bytes into a volume.
 
 use snapshot_domain::{
-    Error, Resource, VolumeChanges, VolumeState,
+    Error, Resource, RevisionCondition, VolumeChanges, VolumeState,
     testing::{a_request, name},
 };
 
@@ -90,6 +90,23 @@ fn a_volume_is_never_copied_or_written_again_while_it_is_written() {
 
     assert_conflict(copied, Resource::Volume, volume.id().as_uuid(), "saving");
     assert_conflict(written, Resource::Volume, volume.id().as_uuid(), "saving");
+}
+
+#[test]
+fn a_write_that_says_it_is_too_large_is_refused_before_it_begins() {
+    let story = Story::new();
+    let volume = story.volume();
+    let size_bytes = volume.size().as_bytes();
+    let begin = |announced_bytes| {
+        let volumes = &story.services.volumes;
+        volumes.begin_write_if(&story.owner, volume.id(), &RevisionCondition::Any, announced_bytes)
+    };
+
+    let refused = begin(size_bytes + 1);
+
+    assert!(matches!(refused, Err(Error::TooManyBytes { size_bytes: told }) if told == size_bytes));
+    assert_eq!(story.stored_volume(&volume), volume);
+    begin(size_bytes).unwrap().abandon().unwrap();
 }
 
 #[test]

@@ -113,6 +113,7 @@ mod tests {
         }
         let damaged = Check {
             began_at: moment(7),
+            ended_at: moment(8),
             finding: Finding::Damaged,
         };
         store.record_check(own.id(), &damaged).unwrap();

@@ -181,7 +181,7 @@ pub fn notes_every_kind_of_change(ports: &dyn Ports) {
     during(&mut || ports.snapshots().cancel(&copying));
     during(&mut || ports.volumes().delete(&world.reread(&volume), None));
     during(&mut || ports.tokens().insert(&token));
-    during(&mut || ports.quotas().set_quota(owner, &crate::OwnQuota::default()));
+    during(&mut || ports.quotas().change_quota(owner, &crate::QuotaChanges::default()));
 
     let noted = all(ports, owner);
     assert_eq!(

@@ -193,6 +193,39 @@ pub fn lists_only_what_was_checked_before_a_moment(ports: &dyn Ports) {
     assert_eq!(due(ports, &all_before(30)), []);
 }
 
+/// What claims to have begun long after this check ended was told by a clock that is set back by now.
+pub fn records_a_check_although_one_in_the_future_is_recorded(ports: &dyn Ports) {
+    const DAY: i64 = 86_400_000_000;
+    let world = World::new(ports);
+    let [by_a_wrong_clock, by_another_machine] = [(); 2].map(|()| an_available_one(&world));
+    record(ports, &by_a_wrong_clock, 9 * DAY, Finding::Whole);
+    record(ports, &by_another_machine, 60, Finding::Whole);
+
+    for snapshot in [&by_a_wrong_clock, &by_another_machine] {
+        let damaged = check(30, 40, Finding::Damaged);
+        ports.checks().record_check(snapshot.id(), &damaged).unwrap();
+    }
+
+    assert_eq!(health(ports, &by_a_wrong_clock), damaged_at(30));
+    assert_eq!(health(ports, &by_another_machine), ok_at(60));
+}
+
+/// They come first again, and their health is known still.
+pub fn forgets_checks_that_began_after_a_moment(ports: &dyn Ports) {
+    let world = World::new(ports);
+    let [before, after] = [(); 2].map(|()| an_available_one(&world));
+    record(ports, &before, 50, Finding::Whole);
+    record(ports, &after, 51, Finding::Damaged);
+
+    let forgotten = ports.checks().forget_checks_after(moment(50)).unwrap();
+
+    assert_eq!(forgotten, 1);
+    assert_eq!(ids(&due(ports, &all_before(99))), [after.id(), before.id()]);
+    assert_eq!(due(ports, &all_before(99))[0].checked_at, None);
+    assert_eq!(health(ports, &after), damaged_at(51));
+    assert_eq!(ports.checks().forget_checks_after(moment(50)).unwrap(), 0);
+}
+
 /// Those that are damaged can be asked for alone.
 pub fn lists_only_the_damaged_when_asked_for_them(ports: &dyn Ports) {
     let world = World::new(ports);
@@ -214,11 +247,18 @@ fn an_available_one(world: &World<'_>) -> Snapshot {
     world.available(&world.volume(), a_snapshot(world.organization))
 }
 
+fn check(began_at: i64, ended_at: i64, finding: Finding) -> Check {
+    Check {
+        began_at: moment(began_at),
+        ended_at: moment(ended_at),
+        finding,
+    }
+}
+
 fn record(ports: &dyn Ports, snapshot: &Snapshot, began_at: i64, finding: Finding) {
-    let began_at = moment(began_at);
     ports
         .checks()
-        .record_check(snapshot.id(), &Check { began_at, finding })
+        .record_check(snapshot.id(), &check(began_at, began_at, finding))
         .unwrap();
 }
 

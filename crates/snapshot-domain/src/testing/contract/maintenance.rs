@@ -168,16 +168,37 @@ pub fn gives_back_every_run_of_one_instance_only(ports: &dyn Ports) {
 
 /// By the moment of asking, dry runs left out, in whatever state it is.
 pub fn tells_the_latest_run_of_a_kind(ports: &dyn Ports) {
-    let before = ports.maintenance().latest(MaintenanceKind::Collect).unwrap();
+    let before = ports
+        .maintenance()
+        .latest(MaintenanceKind::Collect, moment(99))
+        .unwrap();
     let latest = ask(ports, COLLECT, 5);
     ask(ports, COLLECT, 4);
     ask(ports, REHEARSAL, 6);
     ask(ports, MaintenanceJob::Stat, 7);
 
-    let after = ports.maintenance().latest(MaintenanceKind::Collect).unwrap();
+    let after = ports
+        .maintenance()
+        .latest(MaintenanceKind::Collect, moment(99))
+        .unwrap();
 
     assert_eq!(before, None);
     assert_eq!(after.map(|run| run.id), Some(latest));
+}
+
+/// What is asked for later may come from a clock that was set back since.
+pub fn tells_the_latest_run_up_to_a_moment(ports: &dyn Ports) {
+    let first = ask(ports, COLLECT, 4);
+    let second = ask(ports, COLLECT, 6);
+    let latest = |until| {
+        let run = ports
+            .maintenance()
+            .latest(MaintenanceKind::Collect, moment(until))
+            .unwrap();
+        run.map(|run| run.id)
+    };
+
+    assert_eq!([3, 4, 5, 6].map(latest), [None, Some(first), Some(first), Some(second)]);
 }
 
 /// Neither what has not ended, nor what ended later, nor the latest of a kind, by which the schedule tells the time.

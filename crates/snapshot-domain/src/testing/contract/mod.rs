@@ -129,6 +129,8 @@ macro_rules! repository_contract {
                     lists_what_was_never_checked_before_what_was_checked_longest_ago,
                     lists_what_is_due_part_by_part,
                     lists_only_what_was_checked_before_a_moment,
+                    records_a_check_although_one_in_the_future_is_recorded,
+                    forgets_checks_that_began_after_a_moment,
                     lists_only_the_damaged_when_asked_for_them,
                 }
                 maintenance {
@@ -140,6 +142,7 @@ macro_rules! repository_contract {
                     keeps_how_a_run_ended,
                     gives_back_every_run_of_one_instance_only,
                     tells_the_latest_run_of_a_kind,
+                    tells_the_latest_run_up_to_a_moment,
                     forgets_runs_that_ended_long_ago,
                     refuses_a_lease_of_a_run_that_is_not_there,
                 }
@@ -216,6 +219,7 @@ macro_rules! repository_contract {
                 quotas {
                     shows_no_quota_and_no_use_at_first,
                     keeps_a_quota_as_it_was_set,
+                    changes_only_the_limits_that_are_told,
                     knows_no_quota_of_an_organization_that_is_not_there,
                     refuses_a_snapshot_beyond_the_quota_and_leaves_nothing_of_it,
                     gives_a_failed_cancelled_or_deleted_snapshot_back,

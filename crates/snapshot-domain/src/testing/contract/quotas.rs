@@ -5,8 +5,8 @@ use super::{
     world::{World, after, assert_not_found, committed, race, volume_after},
 };
 use crate::{
-    Error, Limit, OrganizationId, OwnQuota, Quota, QuotaResource, QuotaUse, Resource, Result, SnapshotChanges,
-    TaskOutcome, VolumeEvent,
+    Error, Limit, OrganizationId, OwnLimit, OwnQuota, Quota, QuotaChanges, QuotaResource, QuotaUse, Resource, Result,
+    SnapshotChanges, TaskOutcome, VolumeEvent,
     ports::{SnapshotQuery, VolumeQuery},
     testing::{a_capture, a_restore, a_snapshot, a_task, a_volume, an_instance, an_organization_id, moment, name},
 };
@@ -14,7 +14,11 @@ use crate::{
 const MIB: u64 = 1 << 20;
 
 fn set(ports: &dyn Ports, organization: OrganizationId, own: OwnQuota) {
-    ports.quotas().set_quota(organization, &own).unwrap();
+    change(ports, organization, QuotaChanges::to(own));
+}
+
+fn change(ports: &dyn Ports, organization: OrganizationId, changes: QuotaChanges) {
+    ports.quotas().change_quota(organization, &changes).unwrap();
 }
 
 fn at_most_snapshots(number: u64) -> OwnQuota {
@@ -79,12 +83,48 @@ pub fn keeps_a_quota_as_it_was_set(ports: &dyn Ports) {
     assert_eq!(ports.quotas().quota(other).unwrap().own, OwnQuota::default());
 }
 
+/// One limit, and none of the others, which somebody else may be changing.
+pub fn changes_only_the_limits_that_are_told(ports: &dyn Ports) {
+    let world = World::new(ports);
+    let (seven, two) = (Limit::from_number(7), Limit::from_number(2));
+    let changes = [
+        QuotaChanges {
+            snapshots: Some(OwnLimit::Set(seven)),
+            ..QuotaChanges::default()
+        },
+        QuotaChanges {
+            volume_bytes: Some(OwnLimit::Set(two)),
+            ..QuotaChanges::default()
+        },
+        QuotaChanges {
+            tasks: Some(OwnLimit::Set(two)),
+            ..QuotaChanges::default()
+        },
+        QuotaChanges {
+            volume_bytes: Some(OwnLimit::Default),
+            ..QuotaChanges::default()
+        },
+        QuotaChanges::default(),
+    ];
+
+    for it in changes {
+        change(ports, world.organization, it);
+    }
+
+    let expected = OwnQuota {
+        snapshots: Some(seven),
+        volume_bytes: None,
+        tasks: Some(two),
+    };
+    assert_eq!(ports.quotas().quota(world.organization).unwrap().own, expected);
+}
+
 /// Nobody else than an organization has a quota.
 pub fn knows_no_quota_of_an_organization_that_is_not_there(ports: &dyn Ports) {
     let missing = an_organization_id();
 
     let shown = ports.quotas().quota(missing);
-    let set = ports.quotas().set_quota(missing, &OwnQuota::default());
+    let set = ports.quotas().change_quota(missing, &QuotaChanges::default());
 
     assert_not_found(shown, Resource::Organization, missing.as_uuid());
     assert_not_found(set, Resource::Organization, missing.as_uuid());

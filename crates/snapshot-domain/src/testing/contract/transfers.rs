@@ -5,8 +5,8 @@ use super::{
     world::{World, assert_not_found, assert_stale, race},
 };
 use crate::{
-    Actor, AuditEntry, Error, Limit, OrganizationId, OwnQuota, Resource, Scope, Snapshot, SnapshotChanges, Task,
-    Transfer, Work,
+    Actor, AuditEntry, Error, Limit, OrganizationId, OwnLimit, QuotaChanges, Resource, Scope, Snapshot,
+    SnapshotChanges, Task, Transfer, Work,
     ports::{AuditQuery, Slice},
     testing::{a_receipt, a_snapshot, a_task, a_transfer, an_audit_entry, an_organization_id, moment, name},
 };
@@ -182,11 +182,11 @@ pub fn keeps_an_offer_that_is_accepted_beyond_the_quota(ports: &dyn Ports) {
     let receiver = world.another_organization();
     world.available(&world.volume(), a_snapshot(receiver));
     let (snapshot, transfer) = offered(ports, &world);
-    let quota = OwnQuota {
-        snapshots: Some(Limit::from_number(1)),
-        ..OwnQuota::default()
+    let quota = QuotaChanges {
+        snapshots: Some(OwnLimit::Set(Limit::from_number(1))),
+        ..QuotaChanges::default()
     };
-    ports.quotas().set_quota(receiver, &quota).unwrap();
+    ports.quotas().change_quota(receiver, &quota).unwrap();
 
     let refused = ports.transfers().accept(&transfer, &given(&snapshot, receiver), None);
 

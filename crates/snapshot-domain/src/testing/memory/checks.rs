@@ -12,11 +12,19 @@ impl CheckRepository for InMemoryStore {
             return Ok(());
         };
         let is_available = matches!(snapshot.state(), SnapshotState::Available(_));
-        if is_available && last.is_none_or(|last| last <= check.began_at) {
+        let counts = |last: Timestamp| last > check.began_at && last <= check.ended_at.latest_elsewhere();
+        if is_available && !last.is_some_and(counts) {
             *snapshot = with_health(snapshot, snapshot.health().after(check));
             tables.checked_at.insert(id, check.began_at);
         }
         Ok(())
+    }
+
+    fn forget_checks_after(&self, moment: Timestamp) -> Result<u64> {
+        let mut tables = self.lock();
+        let before = tables.checked_at.len();
+        tables.checked_at.retain(|_, checked_at| *checked_at <= moment);
+        Ok((before - tables.checked_at.len()) as u64)
     }
 
     fn due_checks(&self, query: &DueQuery, limit: u32) -> Result<Vec<DueCheck>> {

@@ -1,4 +1,4 @@
-use super::InMemoryStore;
+use super::{InMemoryStore, Tables};
 use crate::{
     Error, InstanceId, MaintenanceKind, MaintenanceRun, Resource, Result, RunId, RunLease, RunOutcome, RunState,
     Timestamp, ports::MaintenanceQueue,
@@ -81,26 +81,30 @@ impl MaintenanceQueue for InMemoryStore {
         })
     }
 
-    fn latest(&self, kind: MaintenanceKind) -> Result<Option<MaintenanceRun>> {
-        let tables = self.lock();
-        let of_kind = tables
-            .maintenance_runs
-            .values()
-            .filter(|run| run.job.kind() == kind && !run.job.is_dry_run());
-        Ok(of_kind.max_by_key(|run| (run.asked_at, run.id)).cloned())
+    fn latest(&self, kind: MaintenanceKind, until: Timestamp) -> Result<Option<MaintenanceRun>> {
+        Ok(self.lock().latest_run(kind, Some(until)).cloned())
     }
 
     fn forget_ended_before(&self, moment: Timestamp) -> Result<u64> {
-        let mut latest = Vec::new();
-        for kind in MaintenanceKind::ALL {
-            latest.extend(self.latest(kind)?.map(|run| run.id));
-        }
         let mut tables = self.lock();
+        let latest: Vec<RunId> = MaintenanceKind::ALL
+            .into_iter()
+            .filter_map(|kind| tables.latest_run(kind, None).map(|run| run.id))
+            .collect();
         let before = tables.maintenance_runs.len();
         tables
             .maintenance_runs
             .retain(|id, run| run.ended_at().is_none_or(|at| at >= moment) || latest.contains(id));
         Ok((before - tables.maintenance_runs.len()) as u64)
+    }
+}
+
+impl Tables {
+    fn latest_run(&self, kind: MaintenanceKind, until: Option<Timestamp>) -> Option<&MaintenanceRun> {
+        let runs = self.maintenance_runs.values();
+        runs.filter(|run| run.job.kind() == kind && !run.job.is_dry_run())
+            .filter(|run| until.is_none_or(|until| run.asked_at <= until))
+            .max_by_key(|run| (run.asked_at, run.id))
     }
 }
 

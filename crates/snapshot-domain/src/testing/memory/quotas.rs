@@ -1,6 +1,6 @@
 use super::{InMemoryStore, Tables};
 use crate::{
-    Error, OrganizationId, OwnQuota, Quota, QuotaResource, QuotaStatus, QuotaUse, Resource, Result, SnapshotState,
+    Error, OrganizationId, Quota, QuotaChanges, QuotaResource, QuotaStatus, QuotaUse, Resource, Result, SnapshotState,
     TaskStateName, VolumeState, ports::QuotaRepository,
 };
 
@@ -17,10 +17,11 @@ impl QuotaRepository for InMemoryStore {
         })
     }
 
-    fn set_quota(&self, organization: OrganizationId, own: &OwnQuota) -> Result<()> {
+    fn change_quota(&self, organization: OrganizationId, changes: &QuotaChanges) -> Result<()> {
         let mut tables = self.lock();
         tables.check_organization(organization)?;
-        tables.quotas.insert(organization, *own);
+        let own = tables.quotas.entry(organization).or_default();
+        *own = changes.applied_to(*own);
         tables.note(organization.as_uuid(), organization);
         Ok(())
     }
