@@ -17,7 +17,7 @@ use crate::geometry::Geometry;
 use crate::hash::{ChunkHash, ChunkId};
 use crate::id::{DomainId, ManifestId};
 use crate::read::StoredCopy;
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -37,8 +37,9 @@ pub struct CopySession {
     geometry: Geometry,
     parent: Option<StoredCopy>,
     trust: Trust,
-    /// Chunks and pages that are in some worker's open pack, or about to be.
-    in_flight: Mutex<HashSet<ChunkId>>,
+    /// Chunks and pages that are in some worker's open pack, or about to be, and whether they are stored also when a pack holds
+    /// them.
+    in_flight: Mutex<HashMap<ChunkId, bool>>,
     progress: Mutex<Progress>,
     /// Workers that have not finished. Those that failed never do.
     unfinished: AtomicU64,
@@ -165,7 +166,7 @@ impl CopySession {
         })
     }
 
-    fn in_flight(&self) -> MutexGuard<'_, HashSet<ChunkId>> {
+    fn in_flight(&self) -> MutexGuard<'_, HashMap<ChunkId, bool>> {
         self.in_flight.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -10,6 +10,7 @@ use crate::format::record::Kind;
 use crate::hash::{ChunkHash, ChunkId};
 use crate::pack::{OpenPack, store};
 use crate::read::ReadBuffers;
+use std::collections::hash_map::Entry;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -253,12 +254,20 @@ impl<'a> PageWriter<'a> {
     /// Stores a chunk or a page unless some pack holds it already; with `again`, even then.
     fn store(&mut self, kind: Kind, id: ChunkId, plain: &[u8], again: bool) -> Result<(), VaultError> {
         // Claimed before the index is asked: of two workers with the same chunk, one asks and stores, the other relies
-        // on it. What is claimed and not stored in the end was in the index.
-        if !self.session.in_flight().insert(id) {
-            return Ok(());
-        }
-        if !again && self.session.trust.finds(&self.session.domain.vault, &id)? {
-            self.session.in_flight().remove(&id);
+        // on it. What is claimed and not stored in the end was in the index, and nobody wanted it anew meanwhile.
+        match self.session.in_flight().entry(id) {
+            Entry::Occupied(mut claim) => {
+                *claim.get_mut() |= again;
+                return Ok(());
+            }
+            Entry::Vacant(free) => free.insert(again),
+        };
+        if !again
+            && self.session.trust.finds(&self.session.domain.vault, &id)?
+            && let Entry::Occupied(claim) = self.session.in_flight().entry(id)
+            && !*claim.get()
+        {
+            claim.remove();
             return Ok(());
         }
         let record = self.sealer.seal(&self.session.domain.core.keys, kind, id, plain)?;

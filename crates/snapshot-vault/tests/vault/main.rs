@@ -15,6 +15,7 @@ mod in_turn;
 mod lacked;
 mod misuse;
 mod promised;
+mod racing;
 mod regions;
 mod round_trip;
 mod support;
