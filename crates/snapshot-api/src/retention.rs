@@ -84,7 +84,10 @@ fn forget(audit: &AuditService, keep: TimeDelta, stop: &Stop) {
             Ok(true) if !stop.wait(Duration::ZERO) => {}
             Ok(_) => return,
             Err(error) => {
-                log::warn!("old entries of the audit trail can't be forgotten now: {error}");
+                log::warn!(
+                    "old entries of the audit trail can't be forgotten now: {:#}",
+                    anyhow::Error::from(error)
+                );
                 return;
             }
         }

@@ -20,8 +20,9 @@
 //! Queries are written once, against Diesel's `MultiConnection`: an enum of both connections that is a connection itself.
 //! The alternative, one file of queries compiled twice as two modules, has all of Diesel but is harder to find one's way
 //! in. What `MultiConnection` lacks is not needed: no upserts (an insert fails on a taken id, an update compares the
-//! revision), no batch inserts, no `FOR UPDATE` (conditional updates lock their rows). One statement has two dialects:
-//! the one that claims a task, with `SKIP LOCKED` on PostgreSQL.
+//! revision; the one that ignores what is there already is run on either connection itself), no batch inserts, no `FOR UPDATE`
+//! (conditional updates lock their rows). One statement has two dialects: the one that claims a task, with `SKIP LOCKED` on
+//! PostgreSQL.
 //!
 //! # How SQLite is used
 //!
@@ -42,7 +43,9 @@
 //!
 //! # What is not here
 //!
-//! Rules about states: the entities have them, the tables' `CHECK`s repeat them, and no query decides one.
+//! Rules about the states of snapshots and volumes: the entities have them, the tables' `CHECK`s repeat them, and no query decides
+//! one. Whose a task or a run is, and which comes next, is decided by queries, for two may ask at once: the ports say how, and
+//! the contract's tests see to it.
 
 #![expect(clippy::doc_markdown, reason = "SQLite and PostgreSQL are names, not code")]
 

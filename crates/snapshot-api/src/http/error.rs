@@ -1,6 +1,6 @@
 //! The one place where failures become answers.
 
-use std::{collections::BTreeMap, error::Error as _, fmt::Write as _, time::Duration};
+use std::{collections::BTreeMap, fmt::Write as _, time::Duration};
 
 use actix_web::{
     HttpResponse, ResponseError,
@@ -85,6 +85,18 @@ pub(super) struct ErrorBody {
     request_id: Option<String>,
 }
 
+/// An error, and what caused it, and so on: for the log, never for a client.
+pub(super) fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        // Writing to a text can't fail.
+        let _ = write!(text, ": {error}");
+        cause = error.source();
+    }
+    text
+}
+
 impl ApiError {
     /// The answer to the request of this name.
     pub(super) fn answer(&self, request: RequestId) -> HttpResponse {
@@ -114,14 +126,7 @@ impl ApiError {
 
     /// Everything that is known about the failure, cause by cause: for the log, never for a client.
     pub(super) fn with_causes(&self) -> String {
-        let mut text = self.to_string();
-        let mut cause = self.source();
-        while let Some(error) = cause {
-            // Writing to a text can't fail.
-            let _ = write!(text, ": {error}");
-            cause = error.source();
-        }
-        text
+        with_causes(self)
     }
 
     fn body(&self, request: RequestId) -> ErrorBody {

@@ -16,7 +16,14 @@ use snapshot_domain::{
     use_case::{VolumeService, VolumeWrite},
 };
 
-use super::{Api, audited::deed_on, blocking::on_pool, caller, error::ApiError, precondition};
+use super::{
+    Api,
+    audited::deed_on,
+    blocking::on_pool,
+    caller,
+    error::{ApiError, with_causes},
+    precondition,
+};
 
 /// How many bytes are written at once.
 const PIECE_BYTES: usize = 512 << 10;
@@ -25,9 +32,9 @@ const PIECE_BYTES: usize = 512 << 10;
 ///
 /// # Errors
 ///
-/// 412 when `If-Match` or `If-None-Match` does not hold; 415 and 400 for a body that is not simply the bytes, 413 for too many of them, 408 when they stall, 400 when they break
-/// off; 401 when the token is no longer taken at their end; 503 when too many are received already; what the use case can fail
-/// with. The volume keeps its old bytes then.
+/// 412 when `If-Match` or `If-None-Match` does not hold; 415 and 400 for a body that is not simply the bytes, 413 for too many of
+/// them, 408 when they stall, 400 when they break off; 401 when the token is no longer taken at their end; 503 when too many are
+/// received already; what the use case can fail with. The volume keeps its old bytes then.
 pub(super) async fn receive(
     api: &Data<Api>,
     caller: Caller,
@@ -209,7 +216,7 @@ impl Drop for Incoming {
 fn abandon(write: VolumeWrite) -> Result<(), Error> {
     let id = write.volume().id();
     write.abandon().map(|_| ()).inspect_err(|error| {
-        log::error!("volume {id} stays `saving` for now: {error}");
+        log::error!("volume {id} stays `saving` for now: {}", with_causes(error));
     })
 }
 

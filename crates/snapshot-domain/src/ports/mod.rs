@@ -1,11 +1,13 @@
 //! What the use cases need of the world around them, as traits.
 //!
-//! Every port blocks: databases, hashing and disks do. Each method is one transaction: all of it happens, or nothing.
+//! Every port blocks: databases, hashing and disks do. Each method of a repository is one transaction: all of it happens, or
+//! nothing.
 //! Repositories store, and decide nothing about states; what two callers could decide differently at once is settled by
 //! revisions and leases, and told with [`Error::Stale`](crate::Error::Stale) and
 //! [`Error::LeaseLost`](crate::Error::LeaseLost).
 //!
-//! Feature `mocks` has a mock and an in-memory implementation of each.
+//! Feature `mocks` has a mock of each, and the module `testing` implements the repositories, the bytes and the environment
+//! in memory.
 
 mod access;
 mod archive;

@@ -1,4 +1,4 @@
-//! Every service, wired to ports in memory.
+//! The services that callers use, wired to ports in memory.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use crate::{
     },
 };
 
-/// All services over the same rows and bytes in memory, with a clock and ids that the test sets.
+/// Services over the same rows and bytes in memory, with a clock and ids that the test sets.
 #[derive(Clone)]
 pub struct Services {
     /// The rows.
