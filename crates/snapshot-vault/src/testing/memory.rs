@@ -252,6 +252,19 @@ pub struct MemoryIndex {
 }
 
 impl MemoryIndex {
+    /// Loses a chunk, or an index page, as a flipped bit in its key does. Whether there was any.
+    pub fn rot(&self, choose: impl FnOnce(usize) -> usize) -> bool {
+        let mut state = lock(&self.state);
+        let mut ids: Vec<ChunkId> = state.chunks.keys().copied().collect();
+        if ids.is_empty() {
+            return false;
+        }
+        // The order of a hash map is another one each time.
+        ids.sort_unstable();
+        state.chunks.remove(&ids[choose(ids.len())]);
+        true
+    }
+
     /// Forgets what was not flushed, as a crash does.
     pub fn crash(&self) {
         let flushed = lock(&self.flushed).clone();

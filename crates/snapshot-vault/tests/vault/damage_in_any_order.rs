@@ -1,4 +1,4 @@
-//! Damage, losses, copies, collections and restarts in any order. Nothing but damage costs a copy anything: as long as some
+//! Damage, losses, an index that loses keys, copies, collections and restarts in any order. Nothing but damage costs a copy anything: as long as some
 //! pack holds all that a copy needs, the copy reads after the damage was looked for or met, and no collection takes that from it.
 //! What is stored while all damage is known reads at once.
 
@@ -26,6 +26,8 @@ enum Step {
     Flip(Index, Index, Option<usize>),
     /// Removes a pack, as nobody should.
     Lose(Index),
+    /// The index loses a key.
+    Rot(Index),
     /// Looks for damage, and starts again.
     Check {
         is_index_lost: bool,
@@ -45,6 +47,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         2 => (any::<Index>(), any::<Index>(), prop::option::of(1..200_usize))
             .prop_map(|(pack, at, from_end)| Step::Flip(pack, at, from_end)),
         1 => any::<Index>().prop_map(Step::Lose),
+        1 => any::<Index>().prop_map(Step::Rot),
         2 => any::<bool>().prop_map(|is_index_lost| Step::Check { is_index_lost }),
         1 => Just(Step::Recover),
         3 => prop::sample::select(vec![0.0, 0.5, 1.0]).prop_map(|live_share| Step::Collect { live_share }),
@@ -56,6 +59,8 @@ struct World {
     test: TestVault,
     copies: BTreeMap<ManifestId, Vec<u8>>,
     is_all_damage_known: bool,
+    /// Whether the index has lost something since it was made.
+    is_index_rotten: bool,
     /// Packs of which a byte was changed, and whether it may be that neither footer nor records tell what they hold any more.
     flipped: BTreeMap<BlobKey, bool>,
 }
@@ -66,6 +71,7 @@ impl World {
             test: TestVault::new(),
             copies: BTreeMap::new(),
             is_all_damage_known: true,
+            is_index_rotten: false,
             flipped: BTreeMap::new(),
         }
     }
@@ -98,14 +104,19 @@ impl World {
                     self.is_all_damage_known = false;
                 }
             }
+            Step::Rot(which) => {
+                self.is_index_rotten |= self.test.index.rot(|count| which.index(count));
+            }
             Step::Check { is_index_lost } => {
                 if *is_index_lost {
                     self.test = self.test.restarted();
+                    self.is_index_rotten = false;
                 }
                 self.check();
             }
             Step::Recover => {
                 self.test = self.test.recovered();
+                self.is_index_rotten = false;
                 self.test.vault.reconcile().unwrap();
                 self.check();
             }
@@ -140,6 +151,10 @@ impl World {
         };
         let mut damage = found.damage.iter();
         self.is_all_damage_known = damage.all(|damage| damage.place.is_some() || !may_be_opaque(&damage.object));
+        if self.is_index_rotten {
+            // What it has lost, only a new index finds.
+            return;
+        }
         for id in self.whole() {
             if !self.is_all_damage_known {
                 self.read_until_nothing_new_is_met(id);
