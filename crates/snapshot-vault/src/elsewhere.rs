@@ -27,7 +27,7 @@ pub(crate) fn lead_past_damage(vault: &Vault, stop: &dyn Fn() -> bool) -> Result
     let ids: Vec<ChunkId> = ids.into_iter().collect();
     let places = core.index.locate(&ids)?;
     let pairs = ids.into_iter().zip(places);
-    let mut wanted: HashSet<ChunkId> = pairs
+    let wanted: HashSet<ChunkId> = pairs
         .filter(|(_, place)| place.is_some_and(|at| damaged.contains(&(at.pack, at.offset))))
         .map(|(id, _)| id)
         .collect();
@@ -38,6 +38,32 @@ pub(crate) fn lead_past_damage(vault: &Vault, stop: &dyn Fn() -> bool) -> Result
         "{} chunks are damaged where the index finds them: looking for them in all packs",
         wanted.len()
     );
+    lead_to(vault, wanted, &damaged, stop).map(drop)
+}
+
+/// Leads the index to those chunks and index pages that it does not find, as far as they are whole in a pack that it knows: then it is
+/// the index that has lost them. Reads the footers of all packs. Returns how many these were.
+pub(crate) fn lead_to_lacking(
+    vault: &Vault,
+    lacking: HashSet<ChunkId>,
+    stop: &dyn Fn() -> bool,
+) -> Result<usize, VaultError> {
+    log::warn!(
+        "the index does not find {} chunks: looking for them in all packs",
+        lacking.len()
+    );
+    lead_to(vault, lacking, &HashSet::new(), stop)
+}
+
+/// Leads the index to whole ones of the wanted chunks, at other places than the damaged ones. Returns how many were found.
+fn lead_to(
+    vault: &Vault,
+    mut wanted: HashSet<ChunkId>,
+    damaged: &HashSet<(PackId, u32)>,
+    stop: &dyn Fn() -> bool,
+) -> Result<usize, VaultError> {
+    let core = &*vault.0;
+    let count = wanted.len();
     let mut records = CheckedRecords::new(vault)?;
     for pack in listed(&*core.catalog)? {
         if wanted.is_empty() {
@@ -65,13 +91,14 @@ pub(crate) fn lead_past_damage(vault: &Vault, stop: &dyn Fn() -> bool) -> Result
         };
         for entry in of_use {
             if records.read(pack.id, &entry, &domain.core.keys)?.is_ok() {
-                log::warn!("chunk {} is damaged, and found whole in pack {}", entry.id, pack.id);
+                log::warn!("chunk {} is found whole in pack {}", entry.id, pack.id);
                 core.index.add_pack(pack.id, &[entry.for_index()])?;
                 wanted.remove(&entry.id);
             }
         }
     }
-    Ok(core.index.flush()?)
+    core.index.flush()?;
+    Ok(count - wanted.len())
 }
 
 /// What of a pack that nobody seems to need is the only whole one: the index finds it in another place, and there it is

@@ -19,12 +19,13 @@ use crate::domain::Domain;
 use crate::error::VaultError;
 use crate::format::names;
 use crate::format::pack::record_bytes;
+use crate::hash::ChunkId;
 use crate::id::{DomainId, ManifestId};
 use crate::read::StoredCopy;
 use crate::vault::Vault;
 use bits::Bits;
 use records::{Place, Records};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use walk::Walk;
 
 /// Something that a copy needs and that can't be read.
@@ -47,7 +48,9 @@ pub(crate) struct Census {
     /// Manifests, keys and pages that can't be read, manifests that are promised and packs that are needed, and gone. While
     /// there is any, nobody knows what is in use.
     pub(crate) unreadable: Vec<Unreadable>,
-    /// Whether copies need chunks that the index finds nowhere.
+    /// Chunks and index pages that copies need and that the index finds nowhere; some of them, if there are very many.
+    pub(crate) lacking: HashSet<ChunkId>,
+    /// Whether there are such chunks.
     pub(crate) lacks_chunks: bool,
 }
 
@@ -111,6 +114,7 @@ impl Census {
         let Walk {
             records,
             mut unreadable,
+            lacking,
             lacks_chunks,
             ..
         } = walk;
@@ -134,6 +138,7 @@ impl Census {
             packs: packs.collect(),
             live,
             unreadable,
+            lacking,
             lacks_chunks,
         }
     }

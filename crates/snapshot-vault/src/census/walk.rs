@@ -7,7 +7,7 @@ use crate::codec::Expected;
 use crate::domain::Domain;
 use crate::error::VaultError;
 use crate::format::names;
-use crate::hash::ChunkHash;
+use crate::hash::{ChunkHash, ChunkId};
 use crate::id::ManifestId;
 use crate::index::{ChunkIndex, Location};
 use crate::read::{ReadBuffers, StoredCopy};
@@ -15,6 +15,8 @@ use std::collections::HashSet;
 
 /// So many pages are looked up at once.
 const PAGES_AT_ONCE: usize = 256;
+/// So many of the chunks that copies lack are remembered, in a few mebibytes.
+const MOST_LACKING: usize = 1 << 16;
 
 /// A walk over copies.
 pub(super) struct Walk<'a> {
@@ -22,7 +24,10 @@ pub(super) struct Walk<'a> {
     pub(super) records: Records<'a>,
     buffers: ReadBuffers,
     pub(super) unreadable: Vec<Unreadable>,
-    /// Whether a copy needs chunks that no pack holds, as far as the index knows.
+    /// Chunks and index pages that a copy needs and that no pack holds, as far as the index knows; some of them, if there are
+    /// very many.
+    pub(super) lacking: HashSet<ChunkId>,
+    /// Whether there are such chunks.
     pub(super) lacks_chunks: bool,
     /// Index pages that could not be read.
     unread: HashSet<ChunkHash>,
@@ -43,6 +48,7 @@ impl<'a> Walk<'a> {
             records,
             buffers: ReadBuffers::default(),
             unreadable: Vec::new(),
+            lacking: HashSet::new(),
             lacks_chunks: false,
             unread: HashSet::new(),
             stop,
@@ -89,17 +95,17 @@ impl<'a> Walk<'a> {
             let id = |(_, hash): &(u64, ChunkHash)| Expected::page(copy.keys(), *hash).id;
             let ids: Vec<_> = part.iter().map(id).collect();
             let places = self.index.locate(&ids)?;
-            for ((page, hash), at) in part.into_iter().zip(places) {
+            for (((page, hash), id), at) in part.into_iter().zip(ids).zip(places) {
                 self.go_on()?;
-                match at {
-                    Some(at) => {
-                        let place = self.place(&at)?;
-                        visit(self, PagePlace { page, hash, place })?;
-                    }
-                    None => self.unreadable.push(Unreadable {
+                if let Some(at) = at {
+                    let place = self.place(&at)?;
+                    visit(self, PagePlace { page, hash, place })?;
+                } else {
+                    self.lack(id);
+                    self.unreadable.push(Unreadable {
                         object: names::manifest(copy.domain_id(), copy.manifest_id()).to_string(),
                         reason: "no pack holds an index page of it",
-                    }),
+                    });
                 }
             }
         }
@@ -123,8 +129,17 @@ impl<'a> Walk<'a> {
             .map(|hash| copy.keys().chunk_id(hash))
             .collect();
         let places = self.index.locate(&ids)?;
-        self.lacks_chunks |= places.contains(&None);
+        for (id, _) in ids.into_iter().zip(&places).filter(|(_, place)| place.is_none()) {
+            self.lacks_chunks = true;
+            self.lack(id);
+        }
         places.iter().flatten().map(|at| self.place(at)).collect()
+    }
+
+    fn lack(&mut self, id: ChunkId) {
+        if self.lacking.len() < MOST_LACKING {
+            self.lacking.insert(id);
+        }
     }
 
     /// Whether the page could not be read when it was met before.

@@ -8,7 +8,7 @@ use crate::blob::BlobError;
 use crate::catalog::{PackStanding, PackSummary, PromisedCopies, RunningCopies, SetAside};
 use crate::census::{Census, CountedPack, listed};
 use crate::checked::CheckedRecords;
-use crate::elsewhere::{lead_past_damage, only_whole_here};
+use crate::elsewhere::{lead_past_damage, lead_to_lacking, only_whole_here};
 use crate::error::VaultError;
 use crate::format::names;
 use crate::id::{CollectionId, PackId};
@@ -120,7 +120,15 @@ impl Run<'_> {
 
         let packs = listed(&*core.catalog)?;
         self.report.packs = packs.len() as u64;
-        let census = self.census(packs)?;
+        let mut census = self.census(packs)?;
+        // Twice: only an index page that is found again tells of its chunks.
+        for _ in 0..2 {
+            let lacking = std::mem::take(&mut census.lacking);
+            if lacking.is_empty() || lead_to_lacking(self.vault, lacking, self.stop)? == 0 {
+                break;
+            }
+            census = self.census(listed(&*core.catalog)?)?;
+        }
         if !census.unreadable.is_empty() {
             return self.refuse(&condemned);
         }

@@ -174,12 +174,19 @@ impl World {
         }
     }
 
-    fn collect(&self, live_share: f64) {
+    /// A collection also finds what the index has lost.
+    fn collect(&mut self, live_share: f64) {
         let options = CollectOptions {
             live_share,
             ..CollectOptions::default()
         };
         collect_with(&self.test, &Running::default(), &options);
+        if self.is_all_damage_known {
+            self.is_index_rotten = false;
+            for id in self.whole() {
+                self.assert_reads(id);
+            }
+        }
     }
 
     fn assert_reads(&self, id: ManifestId) {

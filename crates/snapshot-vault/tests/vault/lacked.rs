@@ -6,8 +6,8 @@ use crate::collect::Running;
 use crate::support::{CHUNK, TestVault, copies_at_once, copy, copy_with, master, noise, open, options, read_all};
 use snapshot_vault::testing::{MemoryBlobs, MemoryCatalog, MemoryIndex, Promises};
 use snapshot_vault::{
-    BlobKey, ChunkId, ChunkIndex, CollectOptions, Collection, DomainId, IndexEntry, IndexError, Location, PackCatalog,
-    PackId, StoredCopy, Vault,
+    BlobKey, BlobStore, ChunkId, ChunkIndex, CollectOptions, Collection, CollectionEnd, DomainId, IndexEntry,
+    IndexError, Location, PackCatalog, PackId, StoredCopy, Vault,
 };
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -107,64 +107,102 @@ struct OneLost {
     catalog: MemoryCatalog,
     index: Rotten,
     vault: Vault,
+    /// The second copy.
     copy: StoredCopy,
     content: Vec<u8>,
+    /// The packs of the copies.
+    first: PackId,
+    second: PackId,
 }
 
 impl OneLost {
     fn new() -> Self {
         let blobs = MemoryBlobs::default();
         let (index, catalog) = (Rotten::default(), MemoryCatalog::default());
-        let vault = Vault::open(
-            Arc::new(blobs.clone()),
-            &master(),
-            Arc::new(index.clone()),
-            Arc::new(catalog.clone()),
-            options(),
-        );
-        let vault = vault.unwrap();
+        let vault = open_with(&index, &catalog, Arc::new(blobs.clone()));
         let domain = vault.domain(DomainId::random()).unwrap();
         let mut content = noise(1, 40 * CHUNK);
-        let first = copy(&domain, &content, None);
-        let [pack] = packs(&catalog).try_into().unwrap();
-        let key = blobs
-            .keys()
-            .into_iter()
-            .find(|key| key.as_str().ends_with(&pack.to_string()));
-        let bytes = blobs.get(&key.unwrap()).unwrap();
-        let shared = ChunkId::from_bytes(*bytes[FIRST + 24..].first_chunk().unwrap());
+        let deleted = copy(&domain, &content, None);
+        let [first] = packs(&catalog).try_into().unwrap();
         content[CHUNK..].copy_from_slice(&noise(2, 39 * CHUNK));
-        let second = copy(&domain, &content, Some(&first));
-        domain.delete_manifest(first.manifest_id()).unwrap();
-        index.lost.lock().unwrap().push(shared);
-        assert!(read_all(&second).is_err());
-        Self {
+        let kept = copy(&domain, &content, Some(&deleted));
+        let second = packs(&catalog).into_iter().find(|pack| *pack != first).unwrap();
+        domain.delete_manifest(deleted.manifest_id()).unwrap();
+        let test = Self {
             blobs,
             catalog,
             index,
             vault,
-            copy: second,
+            copy: kept,
             content,
-        }
+            first,
+            second,
+        };
+        let shared = test.record_at(first, FIRST);
+        test.index.lost.lock().unwrap().push(shared);
+        assert!(read_all(&test.copy).is_err());
+        test
+    }
+
+    fn record_at(&self, pack: PackId, place: usize) -> ChunkId {
+        let bytes = self.blobs.get(&key_of(pack)).unwrap();
+        ChunkId::from_bytes(*bytes[place + 24..].first_chunk().unwrap())
     }
 }
 
+fn open_with(index: &Rotten, catalog: &MemoryCatalog, blobs: Arc<dyn BlobStore>) -> Vault {
+    let (index, catalog) = (Arc::new(index.clone()), Arc::new(catalog.clone()));
+    Vault::open(blobs, &master(), index, catalog, options()).unwrap()
+}
+
+fn key_of(pack: PackId) -> BlobKey {
+    let first_byte = pack.as_uuid().as_bytes()[0];
+    BlobKey::parse(&format!("packs/{first_byte:02x}/{pack}")).unwrap()
+}
+
 #[test]
-fn a_collection_finds_again_what_the_index_has_lost_and_keeps_it() {
+fn a_collection_finds_again_what_the_index_has_lost() {
     let test = OneLost::new();
 
-    let kept = collected(&test.vault);
+    let done = collected(&test.vault);
 
-    assert_eq!((kept.released, kept.deleted, kept.rewritten), (1, 0, 0));
+    assert_eq!(
+        (done.rewritten, done.deleted),
+        (1, 1),
+        "the chunk, without the deleted ones"
+    );
     assert_eq!(test.index.lost.lock().unwrap().len(), 0);
     assert!(read_all(&test.copy).unwrap() == test.content);
-    let again = collected(&test.vault);
-    assert_eq!(
-        again.rewritten, 1,
-        "what it has in common with the deleted one: {again:?}"
-    );
-    assert!(read_all(&test.copy).unwrap() == test.content);
     assert!(read_anew(&test.blobs, &test.catalog, &test.copy).unwrap() == test.content);
+}
+
+/// Nobody knows then what the copy needs.
+#[test]
+fn a_collection_finds_again_an_index_page_that_the_index_has_lost() {
+    let test = OneLost::new();
+    // Behind the chunks that only the second copy has.
+    let page = test.record_at(test.second, FIRST + 39 * RECORD);
+    test.index.lost.lock().unwrap().push(page);
+
+    let done = collected(&test.vault);
+
+    assert_eq!((done.end, done.unreadable), (CollectionEnd::Done, vec![]));
+    assert_eq!(test.index.lost.lock().unwrap().len(), 0);
+    assert!(read_all(&test.copy).unwrap() == test.content);
+}
+
+#[test]
+fn a_collection_keeps_what_the_index_has_lost_and_the_disk_does_not_give_back_just_then() {
+    let test = OneLost::new();
+    let (disk, is_bad) = with_a_bad_place(&test.blobs, key_of(test.first), FIRST + 100);
+    let vault = open_with(&test.index, &test.catalog, Arc::new(disk));
+
+    let kept = collected(&vault);
+
+    assert_eq!((kept.released, kept.deleted), (1, 0));
+    is_bad.store(false, Ordering::Relaxed);
+    collected(&vault);
+    assert!(read_all(&test.copy).unwrap() == test.content);
 }
 
 /// The deleted chunks of the same pack are missed by nobody, as far as anybody can tell.
