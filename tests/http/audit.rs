@@ -1,10 +1,12 @@
 //! Who did what.
 
+use std::io::Write as _;
+
 use serde_json::{Value, json};
 
 use crate::{
     client::{Client, id_of},
-    service::{ORGANIZATION, Service, TOKEN},
+    service::{ORGANIZATION, Service, TOKEN, wait_for},
 };
 
 const NOBODY: &str = "6f418e5f-b42d-4423-a0b5-349c74c454a4";
@@ -134,6 +136,41 @@ fn refused_attempts_are_told_with_what_refused_them_and_their_request() {
         (&by_host["token"], &by_host["resource_id"]),
         (&Value::Null, &json!(ORGANIZATION))
     );
+}
+
+#[test]
+fn what_comes_to_nothing_is_told_as_it_ended() {
+    let service = Service::start();
+    let client = service.client();
+    let volume = id_of(&client.make_volume(512));
+    let data = format!("/volumes/{volume}/data");
+    let read = |name, value| client.call("GET", &data, &[(name, value)], b"");
+
+    read("If-Match", "\"others\"").expect(412);
+    read("If-None-Match", "*").expect(304);
+    read("Range", "bytes=512-").expect(416);
+    let head = client.head_of("PUT", &data, "Transfer-Encoding: chunked\r\nConnection: close\r\n");
+    let too_much = [head.as_bytes(), b"201\r\n", &[7; 513], b"\r\n0\r\n\r\n"].concat();
+    assert!(client.raw(&too_much).starts_with("HTTP/1.1 413 "));
+    let mut broken_off = client.connect();
+    let head = client.head_of("PUT", &data, "Content-Length: 512\r\n");
+    broken_off.write_all(head.as_bytes()).unwrap();
+    broken_off.write_all(&[7; 100]).unwrap();
+    client.wait_for_state("volume", &volume, "saving");
+    drop(broken_off);
+    client.wait_for_state("volume", &volume, "available");
+
+    let expected = [
+        "volume.create done",
+        "volume.read condition_failed",
+        "volume.write done",
+        "volume.write conflict",
+        "volume.write done",
+        "volume.write failed",
+    ];
+    wait_for("the last entry", || {
+        (told(&client, "?page=1") == expected).then_some(())
+    });
 }
 
 #[test]

@@ -1,5 +1,10 @@
 //! `X-Auth-Token`: who may call.
 
+use std::{
+    io::{Read as _, Write as _},
+    time::Duration,
+};
+
 use serde_json::{Value, json};
 
 use crate::{
@@ -37,6 +42,31 @@ fn nothing_is_answered_without_a_token() {
         let answer = service.stranger().call(method, path, &[], b"").expect(401).json();
         assert_eq!(answer, expected, "{method} {path}");
     }
+}
+
+/// Its client is slow, so that it is not over before the token is.
+#[test]
+fn a_download_ends_with_its_token() {
+    let service = Service::start();
+    let client = service.client();
+    let size = 64 << 20;
+    let volume = id_of(&client.make_volume(size));
+    let made =
+        service.json_of_command(&["token", "create", "--name", "x", "--organization", ORGANIZATION])["token"].clone();
+    let reader = service.client_with(made["secret"].as_str().unwrap());
+    let mut download = reader.connect();
+    let head = reader.head_of("GET", &format!("/volumes/{volume}/data"), "Connection: close\r\n");
+    download.write_all(head.as_bytes()).unwrap();
+    let mut piece = vec![0; 128 << 10];
+    let mut received = download.read(&mut piece).unwrap();
+
+    service.json_of_command(&["token", "revoke", made["id"].as_str().unwrap()]);
+    while let Ok(some @ 1..) = download.read(&mut piece) {
+        received += some;
+        std::thread::sleep(Duration::from_millis(20));
+    }
+
+    assert!((received as u64) < size, "all of it came");
 }
 
 #[test]

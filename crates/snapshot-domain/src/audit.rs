@@ -132,7 +132,7 @@ words!(
         ConditionFailed = "condition_failed",
         /// The organization has as much as it may.
         QuotaExceeded = "quota_exceeded",
-        /// Something is broken.
+        /// It broke off, or something is broken.
         Failed = "failed",
     }
 );

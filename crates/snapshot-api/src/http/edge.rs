@@ -125,7 +125,9 @@ fn explained(response: HttpResponse, id: RequestId) -> HttpResponse {
         log::error!(request = id.to_string(); "an answer failed in the web framework: {cause}");
         return ApiError::Panicked.answer(id);
     };
-    if error.status_code().is_server_error() {
+    // That there is too much at once is the caller's doing, and the access log has it.
+    let is_busy = matches!(error, ApiError::TooManyTransfers | ApiError::TooManyWaiting);
+    if error.status_code().is_server_error() && !is_busy {
         log::error!(request = id.to_string(); "a request failed: {}", error.with_causes());
     }
     error.answer(id)

@@ -12,8 +12,8 @@ use actix_web::{
 };
 use futures_util::{FutureExt, StreamExt, future};
 use snapshot_domain::{
-    AuditAction, Caller, Error, RevisionCondition, Volume, VolumeId,
-    use_case::{VolumeService, VolumeWrite},
+    AuditAction, AuditOutcome, Caller, Error, RevisionCondition, Volume, VolumeId,
+    use_case::{AuditService, BegunDeed, Deed, VolumeService, VolumeWrite},
 };
 
 use super::{
@@ -55,8 +55,8 @@ pub(super) async fn receive(
     let begin = {
         let api = api.clone();
         on_pool(move || {
-            let begin = || Incoming::begin(&api, &caller, id, &condition, announced_bytes);
-            api.audit.act(&caller, deed.of(api.volumes.owner(&caller, id)?), begin)
+            let deed = deed.of(api.volumes.owner(&caller, id)?);
+            Incoming::begin(&api, &caller, deed, id, &condition, announced_bytes)
         })
     };
     let mut incoming = begin.await?;
@@ -72,15 +72,11 @@ pub(super) async fn receive(
             Ok(None) => {
                 // The body may have taken long: whoever may no longer write at its end has not written.
                 if let Err(error) = caller::check_still_taken(api, request).await {
-                    on_pool(move || incoming.abandon()).await?;
-                    return Err(error);
+                    return Err(incoming.given_up(error).await);
                 }
                 return on_pool(move || incoming.commit()).await;
             }
-            Err(error) => {
-                on_pool(move || incoming.abandon()).await?;
-                return Err(error);
-            }
+            Err(error) => return Err(incoming.given_up(error).await),
         }
     }
 }
@@ -147,11 +143,12 @@ async fn collect(payload: &mut Payload, patience: Duration) -> Result<Option<Byt
     Ok((!piece.is_empty()).then(|| piece.freeze()))
 }
 
-/// A write that is abandoned unless it is committed: also when the request is dropped because its connection is gone.
-/// All methods block.
+/// A write that is abandoned unless it is committed: also when the request is dropped because its connection is gone. Noted is
+/// that it began, and, when it came to nothing, that too. All methods block, but for [`given_up`](Self::given_up).
 struct Incoming {
     volumes: VolumeService,
-    write: Option<VolumeWrite>,
+    audit: AuditService,
+    write: Option<(VolumeWrite, BegunDeed)>,
 }
 
 impl Incoming {
@@ -159,55 +156,81 @@ impl Incoming {
     fn begin(
         api: &Api,
         caller: &Caller,
+        deed: Deed,
         id: VolumeId,
         condition: &RevisionCondition,
         announced_bytes: u64,
     ) -> Result<Self, Error> {
         let volumes = api.volumes.clone();
-        let begun = volumes.begin_write_if(caller, id, condition, announced_bytes);
-        let write = begun.inspect_err(|_| see_to_owed_ends(&volumes))?;
+        let mut write = None;
+        let (deed, begun) = api.audit.begin(caller, deed, || {
+            write = Some(volumes.begin_write_if(caller, id, condition, announced_bytes)?);
+            Ok(())
+        });
+        let begun = begun.inspect_err(|_| see_to_owed_ends(&volumes));
+        api.audit.end(&deed, begun)?;
         Ok(Self {
             volumes,
-            write: Some(write),
+            audit: api.audit.clone(),
+            write: write.map(|write| (write, deed)),
         })
     }
 
     /// Appends bytes. When that fails the write is abandoned.
     fn append(mut self, bytes: &[u8]) -> Result<Self, Error> {
-        let written = self.write.as_mut().map_or(Ok(()), |write| write.write(bytes));
+        let written = self.write.as_mut().map_or(Ok(()), |(write, _)| write.write(bytes));
         match written {
             Ok(()) => Ok(self),
             Err(error) => {
-                self.abandon()?;
+                let outcome = AuditOutcome::of(&error);
+                self.abandon(outcome)?;
                 Err(error)
             }
         }
     }
 
     fn commit(mut self) -> Result<Volume, Error> {
-        let write = self
+        let (write, deed) = self
             .write
             .take()
             .expect("only commit and abandon take the write, and they end it");
-        write.commit().inspect_err(|_| see_to_owed_ends(&self.volumes))
+        let committed = write.commit().inspect_err(|_| see_to_owed_ends(&self.volumes));
+        self.audit.end(&deed, committed)
     }
 
-    fn abandon(mut self) -> Result<(), Error> {
-        let abandoned = self.write.take().map_or(Ok(()), abandon);
-        abandoned.inspect_err(|_| see_to_owed_ends(&self.volumes))
+    /// Abandons the write, and returns why, or what kept it from being abandoned.
+    async fn given_up(self, error: ApiError) -> ApiError {
+        let outcome = match &error {
+            ApiError::Domain(error) => AuditOutcome::of(error),
+            ApiError::TokenRefused => AuditOutcome::NotAllowed,
+            _ => AuditOutcome::Failed,
+        };
+        let abandoned = on_pool(move || self.abandon(outcome)).await;
+        abandoned.err().unwrap_or(error)
+    }
+
+    fn abandon(mut self, outcome: AuditOutcome) -> Result<(), Error> {
+        let Some((write, deed)) = self.write.take() else {
+            return Ok(());
+        };
+        let abandoned = abandon(write).inspect_err(|_| see_to_owed_ends(&self.volumes));
+        self.audit.broke_off(&deed, outcome).and(abandoned)
     }
 }
 
 impl Drop for Incoming {
     fn drop(&mut self) {
-        let Some(write) = self.write.take() else {
+        let Some((write, deed)) = self.write.take() else {
             return;
         };
         // This may be a thread that serves connections, and the pool may be shutting down: neither can be used.
-        let volumes = self.volumes.clone();
+        let (volumes, audit) = (self.volumes.clone(), self.audit.clone());
         beside_requests(move || {
             // What a failure leaves to do is done below.
             let _ = abandon(write);
+            if let Err(error) = audit.broke_off(&deed, AuditOutcome::Failed) {
+                log::error!("a write that broke off is noted as done: {}", with_causes(&error));
+            }
             volumes.store_owed_ends(pause);
         });
     }

@@ -94,6 +94,20 @@ impl AuditService {
         }
     }
 
+    /// Notes that something that was begun came to this in the end, for a reason that is no error of the domain. Blocks.
+    ///
+    /// # Errors
+    ///
+    /// When the entry can't be kept.
+    pub fn broke_off(&self, BegunDeed(entry): &BegunDeed, outcome: AuditOutcome) -> Result<()> {
+        let Some(entry) = entry else { return Ok(()) };
+        self.log.record(&AuditEntry {
+            id: AuditId::new(self.ids.id()),
+            outcome,
+            ..entry.clone()
+        })
+    }
+
     /// Does something for whoever runs a command on the host, and notes it for the admins of an organization.
     ///
     /// # Errors

@@ -19,7 +19,7 @@ use crate::http::{
     blocking::on_pool,
     body::OneVolume,
     caller::identify,
-    download::{self, Source},
+    download::{self, Noted, Source},
     error::ApiError,
     generation::Generation,
     openapi::{parameters, requests},
@@ -45,20 +45,22 @@ pub(super) async fn of_snapshot(api: Data<Api>, request: HttpRequest) -> Result<
     let deed = reading(&request, AuditAction::SnapshotRead, id.as_uuid());
     let opening = api.clone();
     let source = on_pool(move || {
-        let open = || opening.snapshots.open(&caller, id);
-        let (snapshot, bytes) = match deed {
+        let (opened, noted) = match deed {
             Some(deed) => {
-                let owner = opening.snapshots.owner(&caller, id)?;
-                opening.audit.act(&caller, deed.of(owner), open)?
+                let deed = deed.of(opening.snapshots.owner(&caller, id)?);
+                let opened = opening.snapshots.open(&caller, id);
+                (opened, Some(Noted { caller, deed }))
             }
-            None => open()?,
+            None => (opening.snapshots.open(&caller, id), None),
         };
+        let (snapshot, bytes) = told(&opening, noted.as_ref(), opened)?;
         let digest = snapshot.readable()?.content().digest.to_string();
         Ok::<_, Error>(Source {
             of: (Resource::Snapshot, id.as_uuid()),
             bytes,
             size: snapshot.size(),
             version: Some(digest),
+            noted,
         })
     });
     download::answer(&api, &request, source.await?).await
@@ -82,19 +84,21 @@ pub(super) async fn of_volume(api: Data<Api>, request: HttpRequest) -> Result<Ht
     let deed = reading(&request, AuditAction::VolumeRead, id.as_uuid());
     let opening = api.clone();
     let source = on_pool(move || {
-        let open = || opening.volumes.open(&caller, id);
-        let (volume, OpenVolume { bytes, version }) = match deed {
+        let (opened, noted) = match deed {
             Some(deed) => {
-                let owner = opening.volumes.owner(&caller, id)?;
-                opening.audit.act(&caller, deed.of(owner), open)?
+                let deed = deed.of(opening.volumes.owner(&caller, id)?);
+                let opened = opening.volumes.open(&caller, id);
+                (opened, Some(Noted { caller, deed }))
             }
-            None => open()?,
+            None => (opening.volumes.open(&caller, id), None),
         };
+        let (volume, OpenVolume { bytes, version }) = told(&opening, noted.as_ref(), opened)?;
         Ok::<_, Error>(Source {
             of: (Resource::Volume, id.as_uuid()),
             bytes,
             size: volume.size(),
             version: version.map(|version| opening.bytes_tags.tag(id, &version)),
+            noted,
         })
     });
     download::answer(&api, &request, source.await?).await
@@ -124,6 +128,14 @@ pub(super) async fn write_volume(
         exclusive_bytes: None,
     };
     Ok(Shown::volume(&written, Generation::of(&api, &request).zone()).answer())
+}
+
+/// What was opened. When it was refused, that is noted; when not, it is noted as soon as there are bytes to be sent.
+fn told<T>(api: &Api, noted: Option<&Noted>, opened: Result<T, Error>) -> Result<T, Error> {
+    match (opened, noted) {
+        (Err(error), Some(noted)) => noted.refused(&api.audit, error),
+        (opened, _) => opened,
+    }
 }
 
 /// A read that is noted: `HEAD` brings no bytes.
