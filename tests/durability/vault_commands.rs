@@ -160,6 +160,48 @@ fn a_database_that_is_gone_is_recovered_from_the_vault_and_its_key() {
 }
 
 #[test]
+fn what_a_check_finds_right_after_a_recovery_is_stored_again_by_the_next_snapshot() {
+    let service = start_on(&Data::new());
+    let bytes = noise(2 * MIB, 1);
+    let first = snapshot_of(&service.client(), &bytes, "before");
+    let data = stop(service);
+    let pack = objects(&data.path(), "packs").pop_first().unwrap();
+    let chunk = &records(&pack)[3];
+    flip(&pack, chunk.offset + chunk.length / 2);
+    lose_the_database(&data);
+
+    assert_eq!(run(&data, &["vault", "recover"]).status.code(), Some(0));
+    let (code, found) = verify(&data, &[]);
+    let service = start_on(&data);
+    let client = service.client();
+    let second = snapshot_of(&client, &bytes, "after");
+
+    assert_eq!((code, &found["kept"]), (1, &json!(true)));
+    for snapshot in [&second, &first] {
+        assert!(bytes_of(&client, "snapshot", snapshot) == bytes);
+    }
+}
+
+#[test]
+fn a_verification_that_misses_a_manifest_does_not_call_the_vault_whole() {
+    let service = start_on(&Data::new());
+    let lost = snapshot_of(&service.client(), &noise(MIB, 1), "lost");
+    let data = service.data().clone();
+    fs::remove_file(objects(&data.path(), "manifests").pop_first().unwrap()).unwrap();
+
+    let (code, found) = verify(&data, &[]);
+    let text = run(&data, &["vault", "verify"]);
+
+    assert_eq!(code, 1);
+    assert_eq!((&found["whole"], &found["missing"]), (&json!(false), &json!([lost])));
+    let text = String::from_utf8(text.stdout).unwrap();
+    assert!(
+        text.contains("it has no manifest") && !text.contains("all of it"),
+        "{text}"
+    );
+}
+
+#[test]
 fn what_cant_be_recovered_is_told_and_a_database_in_use_and_a_running_server_are_left_alone() {
     let service = start_on(&Data::new());
     let client = service.client();

@@ -255,6 +255,21 @@ pub(crate) fn recovery(settings: &Settings, folder: &DataFolder, key: &MasterKey
     ))
 }
 
+/// Has the database list the packs of the vault, and the index lead to them, so that what a check sets aside stays so. Only for who
+/// holds the folder's lock.
+///
+/// # Errors
+///
+/// When the vault can't be opened, or the list can't be stored.
+pub(crate) fn list_packs(settings: &Settings, key: &MasterKey) -> anyhow::Result<()> {
+    let folder = DataFolder::open(&settings.data_dir)?;
+    let store = open_store(settings, &folder)?;
+    let vault = open_vault(settings, &folder, &store, key)?;
+    let found = vault.reconcile().context("listing the packs failed")?;
+    log::info!("{} packs are listed", found.packs);
+    Ok(())
+}
+
 fn first_name() -> Name {
     Name::parse(FIRST_NAME).expect("the first name follows the rules for names")
 }

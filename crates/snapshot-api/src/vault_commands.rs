@@ -3,6 +3,7 @@
 
 use std::process::ExitCode;
 
+use anyhow::Context as _;
 use serde_json::json;
 use snapshot_domain::use_case::{Recovery, RecoveryError};
 use snapshot_vault::MasterKey;
@@ -47,7 +48,8 @@ pub(crate) fn master_key(settings: &Settings, folder: &DataFolder) -> anyhow::Re
 fn recover(settings: &Settings) -> anyhow::Result<(Report, bool)> {
     let folder = DataFolder::with_vault(&settings.data_dir)?;
     let _lock = folder.lock()?;
-    let service = startup::recovery(settings, &folder, &master_key(settings, &folder)?)?;
+    let key = master_key(settings, &folder)?;
+    let service = startup::recovery(settings, &folder, &key)?;
     let recovery = service.recover().map_err(|error| match error {
         in_use @ RecoveryError::InUse { .. } => {
             anyhow::Error::new(in_use).context("nothing was recovered; move the database away first")
@@ -56,6 +58,8 @@ fn recover(settings: &Settings) -> anyhow::Result<(Report, bool)> {
             anyhow::Error::new(failed).context("the recovery did not come to its end; run it again to complete it")
         }
     })?;
+    startup::list_packs(settings, &key)
+        .context("all snapshots are back, but not the list of packs; the next start makes it")?;
     Ok((recovery_report(&recovery), recovery.unreadable.is_empty()))
 }
 

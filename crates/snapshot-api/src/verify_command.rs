@@ -78,6 +78,8 @@ pub(crate) fn run(settings: &Settings, command: &Verify) -> anyhow::Result<(Repo
     Ok((report, found.damage.is_empty() && is_kept))
 }
 
+const ALL_WHOLE: &str = "all of it is as it was stored";
+
 /// Adds to the report what was kept, and which snapshots have lost all of their bytes. Whether all is well.
 fn add_missing(report: &mut Report, kept: anyhow::Result<Option<Vec<SnapshotId>>>) -> bool {
     let (missing, is_well) = match kept {
@@ -96,6 +98,10 @@ fn add_missing(report: &mut Report, kept: anyhow::Result<Option<Vec<SnapshotId>>
         .iter()
         .map(|id| format!("snapshot {id} is lost: it has no manifest"));
     report.lines.extend(lines);
+    if !missing.is_empty() {
+        report.lines.retain(|line| line != ALL_WHOLE);
+        report.object["verification"]["whole"] = json!(false);
+    }
     report.object["verification"]["kept"] = json!(is_well && report.object["verification"]["level"] == 2);
     report.object["verification"]["missing"] = missing.iter().map(ToString::to_string).collect();
     is_well && missing.is_empty()
@@ -222,7 +228,7 @@ fn report(command: &Verify, is_opened: bool, found: &Verification) -> Report {
         found.packs, found.records, found.stored_bytes, found.copies
     ));
     lines.push(match found.damage.len() {
-        0 => "all of it is as it was stored".to_owned(),
+        0 => ALL_WHOLE.to_owned(),
         1 => "1 damage was found".to_owned(),
         damages => format!("{damages} damages were found"),
     });

@@ -20,7 +20,10 @@ pub enum InvalidUrl {
     /// Nothing at all.
     #[error("the database URL is empty")]
     Empty,
-    /// Neither a path nor one of the known schemes.
+    /// Most likely a mistyped URL, which may hold a password.
+    #[error("the database URL has no scheme: write sqlite:///absolute/path, sqlite:relative/path or postgres://…")]
+    NoScheme,
+    /// Not one of the known schemes.
     #[error("the database URL's scheme is \"{scheme}\"; known are sqlite, postgres and postgresql")]
     UnknownScheme {
         /// The scheme.
@@ -52,10 +55,12 @@ pub(crate) struct PostgresAddress {
 }
 
 impl Address {
-    /// Reads a URL: `sqlite:///path`, `sqlite:path`, a plain path, `postgres://…` or `postgresql://…`.
+    /// Reads a URL: `sqlite:///path`, `sqlite:path`, an absolute path, `postgres://…` or `postgresql://…`.
     pub(crate) fn parse(url: &str) -> Result<Self, InvalidUrl> {
         match scheme_of(url) {
-            None => SqliteAddress::parse(url).map(Self::Sqlite),
+            None if url.is_empty() => Err(InvalidUrl::Empty),
+            None if url.starts_with('/') => SqliteAddress::parse(url).map(Self::Sqlite),
+            None => Err(InvalidUrl::NoScheme),
             Some(("sqlite", rest)) => SqliteAddress::parse_rest(rest).map(Self::Sqlite),
             Some(("postgres" | "postgresql", rest)) => PostgresAddress::parse(url, rest).map(Self::Postgres),
             Some((scheme, _)) => Err(InvalidUrl::UnknownScheme {
@@ -218,8 +223,8 @@ mod tests {
     fn the_scheme_chooses_the_database() {
         check_file("sqlite:///var/lib/a.sqlite", "/var/lib/a.sqlite");
         check_file("sqlite:data/a.sqlite", "data/a.sqlite");
-        check_file("./data:old/a.sqlite", "./data:old/a.sqlite");
-        check_file("a.sqlite", "a.sqlite");
+        check_file("sqlite:./data:old/a.sqlite", "./data:old/a.sqlite");
+        check_file("/data:old/a.sqlite", "/data:old/a.sqlite");
         assert!(matches!(Address::parse("postgres://db/x"), Ok(Address::Postgres(_))));
         assert!(matches!(Address::parse("postgresql://db/x"), Ok(Address::Postgres(_))));
     }
@@ -227,6 +232,15 @@ mod tests {
     #[test]
     fn what_names_no_database_is_refused() {
         assert_eq!(Address::parse(""), Err(InvalidUrl::Empty));
+        for mistyped in [
+            "postgres//me:secret@db/x",
+            "db.internal",
+            "./metadata.sqlite",
+            "me:secret@db/x",
+        ] {
+            let refused = Address::parse(mistyped).unwrap_err();
+            assert!(!refused.to_string().contains("secret"), "{refused}");
+        }
         assert_eq!(Address::parse("sqlite:"), Err(InvalidUrl::Empty));
         assert_eq!(Address::parse("sqlite::memory:"), Err(InvalidUrl::InMemory));
         assert_eq!(Address::parse("sqlite://host/a"), Err(InvalidUrl::HostInPath));

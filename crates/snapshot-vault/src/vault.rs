@@ -76,6 +76,8 @@ pub(crate) struct VaultCore {
     /// Whether packs are known to be lost or damaged, or the index to lack something. Then not even the chunks of a committed
     /// copy are sure to be there.
     damage_is_known: AtomicBool,
+    /// Packs that were found to be gone since the start.
+    gone: Mutex<HashSet<PackId>>,
     /// Packs that were found torn at the start.
     pub(crate) torn: Mutex<BTreeSet<PackId>>,
     /// Held while a torn object is looked at and removed: by then another thread must not have put a whole one.
@@ -163,6 +165,7 @@ impl Vault {
             sessions: OpenSessions::default(),
             met: Mutex::default(),
             damage_is_known: AtomicBool::new(false),
+            gone: Mutex::default(),
             torn: Mutex::default(),
             clearing: Mutex::default(),
         }))
@@ -337,6 +340,18 @@ impl VaultCore {
     /// store what is not found.
     pub(crate) fn met_lack(&self) {
         self.damage_is_known.store(true, Ordering::Relaxed);
+    }
+
+    /// A pack is gone that something is needed of: no copy that begins from now on counts on what it held. The next start makes
+    /// the index anew without it.
+    pub(crate) fn met_gone(&self, pack: PackId) {
+        if self.gone().insert(pack) {
+            log::error!("pack {pack} is gone");
+        }
+    }
+
+    pub(crate) fn gone(&self) -> MutexGuard<'_, HashSet<PackId>> {
+        self.gone.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The bytes of a manifest, if they are no more than one can have.

@@ -107,6 +107,9 @@ impl Census {
         if walk.lacks_chunks {
             core.met_lack();
         }
+        for pack in walk.records.packs().iter().filter(|pack| pack.is_gone()) {
+            core.met_gone(pack.summary.id);
+        }
         Ok(Self::of(walk, live))
     }
 
@@ -119,15 +122,10 @@ impl Census {
             ..
         } = walk;
         let packs = records.packs().iter();
-        unreadable.extend(
-            packs
-                .clone()
-                .filter(|pack| pack.flaw == Some(records::GONE))
-                .map(|pack| Unreadable {
-                    object: names::pack(pack.summary.id).to_string(),
-                    reason: "it is gone, and copies need it",
-                }),
-        );
+        unreadable.extend(packs.clone().filter(|pack| pack.is_gone()).map(|pack| Unreadable {
+            object: names::pack(pack.summary.id).to_string(),
+            reason: "it is gone, and copies need it",
+        }));
         let packs = packs.map(|pack| CountedPack {
             summary: pack.summary,
             live_bytes: pack.flaw.is_none().then_some(pack.live_bytes),

@@ -12,7 +12,7 @@ use std::collections::{HashMap, VecDeque};
 const CACHED_RECORDS: usize = 256 << 10;
 
 /// What is wrong with a pack that is not in the store.
-pub(super) const GONE: &str = "it is gone";
+const GONE: &str = "it is gone";
 
 /// The records of some packs, numbered pack by pack. What lies where is read from the packs' footers when it is asked
 /// for, and a part of it kept.
@@ -37,6 +37,13 @@ pub(crate) struct NumberedPack {
     pub(crate) has_damaged_ends: bool,
     /// Bytes of those of its records that were found to be in use.
     pub(crate) live_bytes: u64,
+}
+
+impl NumberedPack {
+    /// Whether it was looked for, and is not there.
+    pub(crate) fn is_gone(&self) -> bool {
+        self.flaw == Some(GONE)
+    }
 }
 
 /// A record, as the footer tells.

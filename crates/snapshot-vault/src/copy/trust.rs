@@ -27,10 +27,12 @@ impl Trust {
         // Before the catalog is read: of packs condemned after that, the collection must know that this copy runs.
         let session = vault.sessions.open();
         let distrusted = vault.catalog.distrusted()?;
-        let nothing_is_distrusted = distrusted.packs.is_empty() && distrusted.chunks.is_empty();
+        let mut packs = vault.gone().clone();
+        packs.extend(distrusted.packs);
+        let nothing_is_distrusted = packs.is_empty() && distrusted.chunks.is_empty();
         let places = |chunk: SetAside| (chunk.pack, chunk.offset);
         Ok(Self {
-            packs: distrusted.packs.into_iter().collect(),
+            packs,
             places: distrusted.chunks.into_iter().map(places).collect(),
             parent: nothing_is_distrusted
                 && vault.may_rely_on_copies()

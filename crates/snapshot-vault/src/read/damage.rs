@@ -23,6 +23,7 @@ impl StoredCopy {
     /// The error for a record that the store does not give. A pack that is gone or too short is damage; other failures of
     /// the store may pass. A bad place on the disk is set aside, too.
     pub(super) fn not_given(&self, id: ChunkId, place: &Location, error: BlobError, range: Range<u64>) -> VaultError {
+        let is_gone = matches!(error, BlobError::NotFound { .. });
         let flaw = match error {
             BlobError::NotFound { .. } => Flaw::Bytes("the pack is gone"),
             BlobError::Short { .. } => Flaw::Bytes("the pack is cut off"),
@@ -36,7 +37,12 @@ impl StoredCopy {
         };
         // Where even the vault's description is gone, the store as a whole is away, and no pack is lost.
         match self.domain.vault.blobs.size(&names::config()) {
-            Ok(_) => self.damaged(id, place, flaw, range),
+            Ok(_) => {
+                if is_gone {
+                    self.domain.vault.met_gone(place.pack);
+                }
+                self.damaged(id, place, flaw, range)
+            }
             Err(BlobError::NotFound { .. }) => VaultError::NotAVault,
             Err(error) => error.into(),
         }

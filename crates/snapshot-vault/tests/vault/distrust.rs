@@ -167,6 +167,30 @@ fn a_condemned_pack_survives_a_restart_condemned() {
     );
 }
 
+#[test]
+fn a_pack_that_turns_out_to_be_gone_is_counted_on_by_no_copy_that_begins_later() {
+    for by_reader in [true, false] {
+        let (test, stored, content) = one_copy();
+        let gone = test.pack_key(packs(&test)[0]);
+        test.blobs.delete(&gone).unwrap();
+
+        if by_reader {
+            assert!(read_all(&stored).is_err());
+        } else {
+            collect(&test);
+        }
+        let summary = copy_with(&test.domain, &content, Some(&stored), 1, 0);
+
+        assert_eq!(
+            (summary.new_chunks, summary.new_pages),
+            (3, 1),
+            "by a reader: {by_reader}"
+        );
+        let new = test.domain.open_manifest(summary.manifest).unwrap();
+        assert!(read_all(&new).unwrap() == content);
+    }
+}
+
 /// A lost pack of which only chunks are in use, no pages: nothing but its row tells that they are lost.
 #[test]
 fn a_lost_pack_is_not_forgotten_as_long_as_a_copy_lacks_what_it_held() {
