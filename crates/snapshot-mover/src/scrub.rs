@@ -100,9 +100,9 @@ fn check_batch(
     let names: Vec<_> = batch.iter().map(|(due, _)| name_of(due)).collect();
     for checked in copies.check(&names)? {
         let (due, began_at) = batch.pop_front().expect("each copy that is asked for is answered");
-        checks.record(due.snapshot, began_at, finding(checked.outcome()))?;
+        let is_there = checks.record(due.snapshot, began_at, finding(checked.outcome()))?;
         done.snapshots += 1;
-        if !checked.lost.is_empty() {
+        if is_there && !checked.lost.is_empty() {
             tell(due.snapshot, &checked);
             done.damaged.push(checked);
         }

@@ -22,7 +22,7 @@ const NEVER: i64 = 0;
 type Due<'a> = snapshots::BoxedQuery<'a, MultiBackend>;
 
 impl CheckRepository for Store {
-    fn record_check(&self, snapshot: SnapshotId, check: &Check) -> Result<()> {
+    fn record_check(&self, snapshot: SnapshotId, check: &Check) -> Result<bool> {
         let id = id_column(snapshot.as_uuid());
         let began_at = check.began_at.as_micros();
         let latest = check.ended_at.latest_elsewhere().as_micros();
@@ -37,7 +37,7 @@ impl CheckRepository for Store {
                 .filter(snapshots::id.eq(&id))
                 .filter(snapshots::state.eq("available"))
                 .filter(snapshots::checked_at.le(began_at).or(snapshots::checked_at.gt(latest)));
-            match health {
+            let recorded = match health {
                 Some(health) => checked
                     .set((
                         snapshots::health.eq(health.as_str()),
@@ -47,7 +47,15 @@ impl CheckRepository for Store {
                     .execute(connection)?,
                 None => checked.set(snapshots::checked_at.eq(began_at)).execute(connection)?,
             };
-            Ok(())
+            if recorded > 0 {
+                return Ok(true);
+            }
+            let state: Option<String> = snapshots::table
+                .filter(snapshots::id.eq(&id))
+                .select(snapshots::state)
+                .first(connection)
+                .optional()?;
+            Ok(state.as_deref() == Some("available"))
         })
     }
 

@@ -1,6 +1,6 @@
 //! Reading the settings: the defaults, then a file, then the environment.
 
-use std::{collections::BTreeSet, env, path::Path};
+use std::{collections::BTreeMap, env, path::Path};
 
 use config::{Config, ConfigError, Environment, File, FileFormat, Map, Source, Value, ValueKind};
 
@@ -33,7 +33,7 @@ pub(crate) fn load(file: Option<&Path>) -> Result<Settings, SettingsError> {
 
 fn layered(file: Option<&Path>, variables: Map<String, String>) -> Result<Settings, SettingsError> {
     let defaults = File::from_str(DEFAULTS, FileFormat::Toml);
-    let known = keys(&defaults.collect()?);
+    let known = leaves(&defaults.collect()?);
     let environment = Environment::with_prefix(PREFIX)
         .prefix_separator(SEPARATOR)
         .separator(SEPARATOR)
@@ -43,10 +43,10 @@ fn layered(file: Option<&Path>, variables: Map<String, String>) -> Result<Settin
     if let Some(path) = file {
         let file = File::from(path).format(FileFormat::Toml).required(true);
         let tree = file.collect().map_err(|error| unreadable(path, error))?;
-        refuse_unknown(&known, &tree, |_| format!("the file {}", path.display()))?;
+        check(&known, &tree, |_| format!("the file {}", path.display()))?;
         layers = layers.add_source(file);
     }
-    refuse_unknown(&known, &environment.collect()?, |key| {
+    check(&known, &environment.collect()?, |key| {
         let variable = key.to_uppercase().replace('.', SEPARATOR);
         format!("the environment variable {PREFIX}{SEPARATOR}{variable}")
     })?;
@@ -66,32 +66,53 @@ fn unreadable(path: &Path, error: ConfigError) -> SettingsError {
     }
 }
 
-/// The dotted names of everything in a tree that is no table.
-fn keys(tree: &Map<String, Value>) -> BTreeSet<String> {
-    let mut names = BTreeSet::new();
+/// What is set by a tree, by its dotted name: everything that is no table, and tables with nothing in them.
+fn leaves(tree: &Map<String, Value>) -> BTreeMap<String, ValueKind> {
+    let mut leaves = BTreeMap::new();
     for (key, value) in tree {
         match &value.kind {
-            ValueKind::Table(inside) => names.extend(keys(inside).into_iter().map(|inner| format!("{key}.{inner}"))),
-            _ => {
-                names.insert(key.clone());
+            ValueKind::Table(inside) if !inside.is_empty() => {
+                let inside = self::leaves(inside);
+                leaves.extend(inside.into_iter().map(|(inner, kind)| (format!("{key}.{inner}"), kind)));
+            }
+            kind => {
+                leaves.insert(key.clone(), kind.clone());
             }
         }
     }
-    names
+    leaves
 }
 
-fn refuse_unknown(
-    known: &BTreeSet<String>,
+/// Refuses what there is no setting for, and what is of another kind than the setting: the library would take `true` for 1 and
+/// 0.5 for 1.
+fn check(
+    known: &BTreeMap<String, ValueKind>,
     tree: &Map<String, Value>,
     origin: impl Fn(&str) -> String,
 ) -> Result<(), SettingsError> {
-    match keys(tree).into_iter().find(|key| !known.contains(key)) {
-        None => Ok(()),
-        Some(key) => Err(SettingsError::Unknown {
-            origin: origin(&key),
-            key,
-        }),
+    for (key, kind) in leaves(tree) {
+        let Some(expected) = known.get(&key) else {
+            let is_empty_table = matches!(kind, ValueKind::Table(_));
+            let begins_others = known.keys().any(|it| it.starts_with(&format!("{key}.")));
+            if is_empty_table && begins_others {
+                continue;
+            }
+            let origin = origin(&key);
+            return Err(SettingsError::Unknown { key, origin });
+        };
+        let problem = match (expected, &kind) {
+            (ValueKind::String(_), ValueKind::String(_)) => None,
+            (ValueKind::String(_), _) => Some("must be a text"),
+            (_, ValueKind::String(text)) if text.trim().parse::<i128>().is_ok() => None,
+            (_, ValueKind::I64(_) | ValueKind::I128(_) | ValueKind::U64(_) | ValueKind::U128(_)) => None,
+            _ => Some("must be a whole number"),
+        };
+        if let Some(problem) = problem {
+            let origin = origin(&key);
+            return Err(SettingsError::WrongKind { key, problem, origin });
+        }
     }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -170,6 +191,33 @@ mod tests {
         assert!(refused(&[("SNAPSHOT__ZONE__NAME", "x")]).contains("`zone.name`"));
     }
 
+    fn from_file(text: &str) -> Result<Settings, SettingsError> {
+        let mut file = tempfile::NamedTempFile::with_suffix(".toml").unwrap();
+        file.write_all(text.as_bytes()).unwrap();
+        layered(Some(file.path()), Map::new())
+    }
+
+    #[test]
+    fn a_setting_of_the_wrong_kind_is_named_and_not_guessed_at() {
+        for (text, told) in [
+            ("[audit]\nkeep_days = true", "`audit.keep_days` must be a whole number"),
+            ("[audit]\nkeep_days = 0.5", "`audit.keep_days` must be a whole number"),
+            ("[quotas]\nsnapshots = [1]", "`quotas.snapshots` must be a whole number"),
+            ("zone = true", "`zone` must be a text"),
+            ("zone = 1", "`zone` must be a text"),
+            ("[extra]", "`extra`"),
+        ] {
+            let refused = from_file(text).unwrap_err().to_string();
+            assert!(refused.contains(told), "{text}: {refused}");
+        }
+        for variable in ["SNAPSHOT__AUDIT__KEEP_DAYS", "SNAPSHOT__QUOTAS__VOLUME_BYTES"] {
+            for value in ["true", "0.5", "1e3", "0x10"] {
+                assert!(refused(&[(variable, value)]).contains("must be a whole number"));
+            }
+        }
+        from_file("[server]\n[audit]\nkeep_days = \"7\"").unwrap();
+    }
+
     #[test]
     fn a_file_that_is_no_toml_is_named_with_the_place_and_nothing_of_the_line() {
         let mut file = tempfile::NamedTempFile::with_suffix(".toml").unwrap();
@@ -191,6 +239,24 @@ mod tests {
             ("SNAPSHOT__SERVER__BIND", "nowhere", "`server.bind`"),
             ("SNAPSHOT__SERVER__BIND", "127.0.0.1:99999", "`server.bind`"),
             ("SNAPSHOT__SERVER__WORKERS", "many", "`server.workers`"),
+            ("SNAPSHOT__SERVER__WORKERS", "513", "`server.workers`"),
+            (
+                "SNAPSHOT__SERVER__BLOCKING_THREADS",
+                "100000",
+                "`server.blocking_threads`",
+            ),
+            (
+                "SNAPSHOT__DATABASE__CONNECTIONS",
+                "4294967295",
+                "`database.connections`",
+            ),
+            ("SNAPSHOT__TASKS__CONCURRENCY", "100000", "`tasks.concurrency`"),
+            ("SNAPSHOT__TASKS__THREADS", "100000", "`tasks.threads`"),
+            (
+                "SNAPSHOT__LIMITS__STALLED_ANSWER_MS",
+                "4294967295",
+                "`limits.stalled_answer_ms`",
+            ),
             ("SNAPSHOT__SERVER__BLOCKING_THREADS", "0", "`server.blocking_threads`"),
             ("SNAPSHOT__SERVER__SHUTDOWN_MS", "3600000", "`server.shutdown_ms`"),
             ("SNAPSHOT__LIMITS__CONNECTIONS", "-1", "`limits.connections`"),

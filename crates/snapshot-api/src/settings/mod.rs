@@ -128,6 +128,12 @@ pub(crate) enum SettingsError {
     Unknown { key: String, origin: String },
     #[error("the setting `{key}` {problem}")]
     Unusable { key: &'static str, problem: String },
+    #[error("the setting `{key}` {problem}; it comes from {origin}")]
+    WrongKind {
+        key: String,
+        problem: &'static str,
+        origin: String,
+    },
     #[error("the environment variable {variable} is no Unicode text")]
     NoText { variable: String },
 }

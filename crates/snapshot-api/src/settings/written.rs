@@ -1,6 +1,6 @@
 //! The settings as they are written, and what makes them of no use.
 
-use std::{num::NonZero, path::PathBuf, thread, time::Duration};
+use std::{fmt::Display, num::NonZero, path::PathBuf, thread, time::Duration};
 
 use chrono::TimeDelta;
 use log::LevelFilter;
@@ -158,8 +158,11 @@ impl WrittenServer {
         }
         Ok(Server {
             bind: self.bind,
-            workers: or_one_per_core(self.workers),
-            blocking_threads: at_least_one("server.blocking_threads", self.blocking_threads)?,
+            workers: or_one_per_core(at_most("server.workers", self.workers, MOST_WORKERS)?),
+            blocking_threads: at_least_one(
+                "server.blocking_threads",
+                at_most("server.blocking_threads", self.blocking_threads, MOST_THREADS)?,
+            )?,
             shutdown: Duration::from_millis(self.shutdown_ms),
         })
     }
@@ -183,7 +186,7 @@ impl WrittenLimits {
             request_head: some_time("limits.request_head_ms", self.request_head_ms)?,
             stalled_body: some_time("limits.stalled_body_ms", self.stalled_body_ms)?,
             stalled_answer_ms: some_time("limits.stalled_answer_ms", self.stalled_answer_ms.into())
-                .map(|_| self.stalled_answer_ms)?,
+                .and_then(|_| at_most("limits.stalled_answer_ms", self.stalled_answer_ms, A_DAY_MS))?,
             keep_alive: some_time("limits.keep_alive_ms", self.keep_alive_ms)?,
         })
     }
@@ -196,7 +199,7 @@ impl WrittenDatabase {
         }
         Ok(Database {
             url: Some(self.url).filter(|url| !url.expose().is_empty()),
-            connections: self.connections,
+            connections: at_most("database.connections", self.connections, MOST_CONNECTIONS)?,
         })
     }
 }
@@ -237,8 +240,11 @@ impl WrittenTasks {
             return Err(unusable("tasks.lease_ms", "must be at least 5000"));
         }
         Ok(Tasks {
-            concurrency: at_least_one("tasks.concurrency", self.concurrency)?,
-            threads: or_some_per_core(self.threads),
+            concurrency: at_least_one(
+                "tasks.concurrency",
+                at_most("tasks.concurrency", self.concurrency, MOST_THREADS)?,
+            )?,
+            threads: or_some_per_core(at_most("tasks.threads", self.threads, MOST_THREADS)?),
             lease_ms: self.lease_ms,
         })
     }
@@ -340,6 +346,22 @@ fn unusable(key: &'static str, problem: impl Into<String>) -> SettingsError {
         key,
         problem: problem.into(),
     }
+}
+
+/// The web server takes no more.
+const MOST_WORKERS: usize = 512;
+/// Of any kind: more would only wait for each other, and many more keep the process from starting.
+const MOST_THREADS: usize = 4096;
+/// Each has its memory and, where the database is a server, a process there.
+const MOST_CONNECTIONS: u32 = 10_000;
+/// The kernel takes no more than 24 days.
+const A_DAY_MS: u32 = 86_400_000;
+
+fn at_most<T: Copy + PartialOrd + Display>(key: &'static str, number: T, most: T) -> Result<T, SettingsError> {
+    if number > most {
+        return Err(unusable(key, format!("must be at most {most}")));
+    }
+    Ok(number)
 }
 
 fn at_least_one(key: &'static str, number: usize) -> Result<NonZero<usize>, SettingsError> {

@@ -10,12 +10,12 @@ pub trait CheckRepository: Send + Sync {
     ///
     /// It changes nothing when the check began before the last one that was recorded, and when the snapshot is gone or is
     /// not `available`. A recorded check that began later than [anybody's clock](Timestamp::latest_elsewhere) can have told when
-    /// this one ended does not count: the clock was set back.
+    /// this one ended does not count: the clock was set back. Returns whether the snapshot is there, and `available`.
     ///
     /// # Errors
     ///
     /// Only those of the storage itself.
-    fn record_check(&self, snapshot: SnapshotId, check: &Check) -> Result<()>;
+    fn record_check(&self, snapshot: SnapshotId, check: &Check) -> Result<bool>;
 
     /// Makes those snapshots due as if they had never been checked whose last check began after this moment. What is known of
     /// their health stays. Returns how many.

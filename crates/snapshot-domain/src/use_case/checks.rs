@@ -70,12 +70,13 @@ impl CheckService {
         }
     }
 
-    /// Records what a check found that began at this moment.
+    /// Records what a check found that began at this moment. Whether the snapshot is there, and whole: what is found of one that
+    /// was deleted meanwhile tells nothing.
     ///
     /// # Errors
     ///
     /// Only those of the storage itself.
-    pub fn record(&self, snapshot: SnapshotId, began_at: Timestamp, finding: Finding) -> Result<()> {
+    pub fn record(&self, snapshot: SnapshotId, began_at: Timestamp, finding: Finding) -> Result<bool> {
         let check = Check {
             began_at,
             ended_at: self.clock.now(),
@@ -90,7 +91,7 @@ impl CheckService {
     ///
     /// Only those of the storage itself.
     pub fn record_damage(&self, snapshot: SnapshotId) -> Result<()> {
-        self.record(snapshot, self.clock.now(), Finding::Damaged)
+        self.record(snapshot, self.clock.now(), Finding::Damaged).map(drop)
     }
 }
 

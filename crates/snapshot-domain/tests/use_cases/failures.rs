@@ -287,7 +287,7 @@ fn a_reader_that_meets_damage_is_told_each_time_and_it_is_noted_once() {
         .expect_record_check()
         .withf(move |noted, check| *noted == id && check.finding == Finding::Damaged)
         .times(1)
-        .returning(|_, _| Ok(()));
+        .returning(|_, _| Ok(true));
     let service = SnapshotService::new(
         Arc::new(ports.snapshots),
         Arc::new(ports.volumes),

@@ -128,13 +128,19 @@ pub fn checks_only_what_is_there_and_available(ports: &dyn Ports) {
         .delete(&gone, &a_task(world.organization, work).build())
         .unwrap();
 
-    for snapshot in [&copying, &failed, &gone] {
-        record(ports, snapshot, 30, Finding::Damaged);
-    }
+    let there = an_available_one(&world);
+    let recorded = [&copying, &failed, &gone, &there, &there].map(|snapshot| {
+        let found = check(30, 30, Finding::Damaged);
+        ports.checks().record_check(snapshot.id(), &found).unwrap()
+    });
+    let earlier = check(20, 20, Finding::Whole);
+
+    assert_eq!(recorded, [false, false, false, true, true]);
+    assert!(ports.checks().record_check(there.id(), &earlier).unwrap());
 
     assert_eq!(health(ports, &copying), Health::Unverified);
     assert_eq!(health(ports, &failed), Health::Unverified);
-    assert_eq!(due(ports, &all_before(99)), []);
+    assert_eq!(ids(&due(ports, &all_before(99))), [there.id()]);
 }
 
 /// The order in which snapshots shall be checked, with ties by id.

@@ -5,11 +5,11 @@ use crate::{
 };
 
 impl CheckRepository for InMemoryStore {
-    fn record_check(&self, id: SnapshotId, check: &Check) -> Result<()> {
+    fn record_check(&self, id: SnapshotId, check: &Check) -> Result<bool> {
         let mut tables = self.lock();
         let last = tables.checked_at.get(&id).copied();
         let Some(snapshot) = tables.snapshots.get_mut(&id) else {
-            return Ok(());
+            return Ok(false);
         };
         let is_available = matches!(snapshot.state(), SnapshotState::Available(_));
         let counts = |last: Timestamp| last > check.began_at && last <= check.ended_at.latest_elsewhere();
@@ -17,7 +17,7 @@ impl CheckRepository for InMemoryStore {
             *snapshot = with_health(snapshot, snapshot.health().after(check));
             tables.checked_at.insert(id, check.began_at);
         }
-        Ok(())
+        Ok(is_available)
     }
 
     fn forget_checks_after(&self, moment: Timestamp) -> Result<u64> {
