@@ -96,12 +96,6 @@ pub enum OwnLimit {
     Set(Limit),
 }
 
-impl From<Option<Limit>> for OwnLimit {
-    fn from(limit: Option<Limit>) -> Self {
-        limit.map_or(Self::Default, Self::Set)
-    }
-}
-
 impl From<OwnLimit> for Option<Limit> {
     fn from(limit: OwnLimit) -> Self {
         match limit {
@@ -123,15 +117,6 @@ pub struct QuotaChanges {
 }
 
 impl QuotaChanges {
-    /// Those after which the organization has exactly these limits.
-    pub fn to(own: OwnQuota) -> Self {
-        Self {
-            snapshots: Some(own.snapshots.into()),
-            volume_bytes: Some(own.volume_bytes.into()),
-            tasks: Some(own.tasks.into()),
-        }
-    }
-
     /// Whether nothing is to be set.
     pub fn is_empty(&self) -> bool {
         *self == Self::default()

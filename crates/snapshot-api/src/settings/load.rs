@@ -68,19 +68,22 @@ fn unreadable(path: &Path, error: ConfigError) -> SettingsError {
 
 /// What is set by a tree, by its dotted name: everything that is no table, and tables with nothing in them.
 fn leaves(tree: &Map<String, Value>) -> BTreeMap<String, ValueKind> {
-    let mut leaves = BTreeMap::new();
+    let mut set = BTreeMap::new();
     for (key, value) in tree {
         match &value.kind {
             ValueKind::Table(inside) if !inside.is_empty() => {
-                let inside = self::leaves(inside);
-                leaves.extend(inside.into_iter().map(|(inner, kind)| (format!("{key}.{inner}"), kind)));
+                set.extend(
+                    leaves(inside)
+                        .into_iter()
+                        .map(|(inner, kind)| (format!("{key}.{inner}"), kind)),
+                );
             }
             kind => {
-                leaves.insert(key.clone(), kind.clone());
+                set.insert(key.clone(), kind.clone());
             }
         }
     }
-    leaves
+    set
 }
 
 /// Refuses what there is no setting for, and what is of another kind than the setting: the library would take `true` for 1 and

@@ -159,10 +159,7 @@ impl WrittenServer {
         Ok(Server {
             bind: self.bind,
             workers: or_one_per_core(at_most("server.workers", self.workers, MOST_WORKERS)?),
-            blocking_threads: at_least_one(
-                "server.blocking_threads",
-                at_most("server.blocking_threads", self.blocking_threads, MOST_THREADS)?,
-            )?,
+            blocking_threads: some_threads("server.blocking_threads", self.blocking_threads)?,
             shutdown: Duration::from_millis(self.shutdown_ms),
         })
     }
@@ -240,10 +237,7 @@ impl WrittenTasks {
             return Err(unusable("tasks.lease_ms", "must be at least 5000"));
         }
         Ok(Tasks {
-            concurrency: at_least_one(
-                "tasks.concurrency",
-                at_most("tasks.concurrency", self.concurrency, MOST_THREADS)?,
-            )?,
+            concurrency: some_threads("tasks.concurrency", self.concurrency)?,
             threads: or_some_per_core(at_most("tasks.threads", self.threads, MOST_THREADS)?),
             lease_ms: self.lease_ms,
         })
@@ -362,6 +356,10 @@ fn at_most<T: Copy + PartialOrd + Display>(key: &'static str, number: T, most: T
         return Err(unusable(key, format!("must be at most {most}")));
     }
     Ok(number)
+}
+
+fn some_threads(key: &'static str, number: usize) -> Result<NonZero<usize>, SettingsError> {
+    at_most(key, number, MOST_THREADS).and_then(|number| at_least_one(key, number))
 }
 
 fn at_least_one(key: &'static str, number: usize) -> Result<NonZero<usize>, SettingsError> {

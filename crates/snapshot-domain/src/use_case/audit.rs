@@ -100,7 +100,11 @@ impl AuditService {
     ///
     /// When the entry can't be kept.
     pub fn broke_off(&self, BegunDeed(entry): &BegunDeed, outcome: AuditOutcome) -> Result<()> {
-        let Some(entry) = entry else { return Ok(()) };
+        entry.as_ref().map_or(Ok(()), |entry| self.came_to(entry, outcome))
+    }
+
+    /// Notes the same by an entry of its own, with another outcome.
+    fn came_to(&self, entry: &AuditEntry, outcome: AuditOutcome) -> Result<()> {
         self.log.record(&AuditEntry {
             id: AuditId::new(self.ids.id()),
             outcome,
@@ -176,12 +180,7 @@ impl AuditService {
             return error;
         }
         // What it had changed before it failed is noted already, by an entry of its own.
-        let noted = self.log.record(&AuditEntry {
-            id: AuditId::new(self.ids.id()),
-            outcome,
-            ..entry.clone()
-        });
-        match noted {
+        match self.came_to(entry, outcome) {
             // Something is broken: that is what the caller has to know.
             Err(_) if outcome == AuditOutcome::Failed => error,
             Err(unnoted) => unnoted,

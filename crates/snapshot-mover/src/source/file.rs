@@ -74,7 +74,7 @@ const TWO_TICKS: Duration = Duration::from_millis(20);
 /// inodes one each second.
 const COARSE: Duration = Duration::from_secs(2);
 
-/// From this age on a stamp counts as old, whoever's clock it is from: the server of a network file system has its own.
+/// From this age on a stamp counts as old, whosever clock it is from: the server of a network file system has its own.
 const OLD: Duration = Duration::from_secs(10);
 
 /// How often a file may be found freshly written before it is clear that somebody goes on writing.

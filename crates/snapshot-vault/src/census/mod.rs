@@ -50,8 +50,6 @@ pub(crate) struct Census {
     pub(crate) unreadable: Vec<Unreadable>,
     /// Chunks and index pages that copies need and that the index finds nowhere; some of them, if there are very many.
     pub(crate) lacking: HashSet<ChunkId>,
-    /// Whether there are such chunks.
-    pub(crate) lacks_chunks: bool,
 }
 
 /// A pack, and how much of it is in use.
@@ -104,7 +102,7 @@ impl Census {
             counted.insert(id, copies);
         }
         promised::count_others(vault, promised, &counted, &mut walk, &mut live)?;
-        if walk.lacks_chunks {
+        if !walk.lacking.is_empty() {
             core.met_lack();
         }
         for pack in walk.records.packs().iter().filter(|pack| pack.is_gone()) {
@@ -118,7 +116,6 @@ impl Census {
             records,
             mut unreadable,
             lacking,
-            lacks_chunks,
             ..
         } = walk;
         let packs = records.packs().iter();
@@ -137,8 +134,12 @@ impl Census {
             live,
             unreadable,
             lacking,
-            lacks_chunks,
         }
+    }
+
+    /// Whether copies need something that the index finds nowhere.
+    pub(crate) fn lacks_something(&self) -> bool {
+        !self.lacking.is_empty()
     }
 
     /// Whether a record of a pack is in use.

@@ -27,8 +27,6 @@ pub(super) struct Walk<'a> {
     /// Chunks and index pages that a copy needs and that no pack holds, as far as the index knows; some of them, if there are
     /// very many.
     pub(super) lacking: HashSet<ChunkId>,
-    /// Whether there are such chunks.
-    pub(super) lacks_chunks: bool,
     /// Index pages that could not be read.
     unread: HashSet<ChunkHash>,
     stop: &'a dyn Fn() -> bool,
@@ -49,7 +47,6 @@ impl<'a> Walk<'a> {
             buffers: ReadBuffers::default(),
             unreadable: Vec::new(),
             lacking: HashSet::new(),
-            lacks_chunks: false,
             unread: HashSet::new(),
             stop,
         }
@@ -130,7 +127,6 @@ impl<'a> Walk<'a> {
             .collect();
         let places = self.index.locate(&ids)?;
         for (id, _) in ids.into_iter().zip(&places).filter(|(_, place)| place.is_none()) {
-            self.lacks_chunks = true;
             self.lack(id);
         }
         places.iter().flatten().map(|at| self.place(at)).collect()

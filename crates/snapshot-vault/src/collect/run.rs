@@ -123,8 +123,7 @@ impl Run<'_> {
         let mut census = self.census(packs)?;
         // Twice: only an index page that is found again tells of its chunks.
         for _ in 0..2 {
-            let lacking = std::mem::take(&mut census.lacking);
-            if lacking.is_empty() || lead_to_lacking(self.vault, lacking, self.stop)? == 0 {
+            if !census.lacks_something() || lead_to_lacking(self.vault, census.lacking.clone(), self.stop)? == 0 {
                 break;
             }
             census = self.census(listed(&*core.catalog)?)?;
@@ -201,13 +200,12 @@ impl Run<'_> {
         let mut kept = Vec::new();
         for pack in &*packs {
             let is_live = |ordinal| census.is_live(pack, ordinal);
-            let lacks_chunks = census.lacks_chunks;
             let found = only_whole_here(
                 self.vault,
                 &mut records,
                 &pack.summary,
                 &is_live,
-                lacks_chunks,
+                census.lacks_something(),
                 self.stop,
             );
             let only_whole = match found {
@@ -277,7 +275,7 @@ impl Run<'_> {
     /// The torn packs that can go. While copies miss chunks, none can: what is taken for torn may be a pack that was damaged
     /// after the catalog lost its row, and may still hold them.
     fn torn(&self, census: &Census) -> Result<Vec<Torn>, VaultError> {
-        if census.lacks_chunks {
+        if census.lacks_something() {
             return Ok(Vec::new());
         }
         Torn::all(&self.vault.0)
@@ -309,7 +307,7 @@ impl Run<'_> {
         if live_bytes == 0 {
             // What copies lack may lie in a pack that the index does not know. When that pack is lost, nothing but its row
             // tells so, and without it copies would count on what their parents lack.
-            let may_be_lacked = census.lacks_chunks && !self.is_indexed(pack.summary.id)?;
+            let may_be_lacked = census.lacks_something() && !self.is_indexed(pack.summary.id)?;
             return Ok(if may_be_lacked { Fate::Keep } else { Fate::Delete });
         }
         #[expect(clippy::cast_precision_loss, reason = "a share need not be exact")]

@@ -22,8 +22,7 @@ use super::{ChunkIndex, IndexEntry, IndexError, Location};
 use crate::hash::ChunkId;
 use crate::id::PackId;
 use redb::{
-    Builder, Database, DatabaseError, Durability, ReadableDatabase, ReadableTable, StorageError, TableDefinition,
-    WriteTransaction,
+    Builder, Database, Durability, ReadableDatabase, ReadableTable, StorageError, TableDefinition, WriteTransaction,
 };
 use std::error::Error;
 use std::fmt;
@@ -89,10 +88,10 @@ impl RedbIndex {
             let database = Builder::new()
                 .set_cache_size(CACHE_BYTES)
                 .create(path)
-                .map_err(Broken::of_open)?;
+                .map_err(Broken::of)?;
             // Makes the tables, so that readers find them, and proves that those of the file are the right ones.
-            write(&database, Durability::Immediate, |_| Ok(())).map_err(Broken::of_use)?;
-            first_packs(&database, None, 1).map_err(Broken::of_use)?;
+            write(&database, Durability::Immediate, |_| Ok(())).map_err(Broken::of)?;
+            first_packs(&database, None, 1).map_err(Broken::of)?;
             Ok(database)
         };
         // The library may panic on a file that was altered.
@@ -326,19 +325,12 @@ enum Broken {
 }
 
 impl Broken {
-    fn of_open(error: DatabaseError) -> Self {
-        match error {
-            DatabaseError::DatabaseAlreadyOpen | DatabaseError::LockProtocolMismatch => Self::Else(unavailable(error)),
-            DatabaseError::Storage(StorageError::Io(error)) if !is_of_content(&error) => {
-                Self::Else(unavailable(StorageError::Io(error)))
+    /// A disk that is full, or does not answer, says nothing of the file.
+    fn of(error: impl Into<redb::Error>) -> Self {
+        match error.into() {
+            error @ (redb::Error::DatabaseAlreadyOpen | redb::Error::LockProtocolMismatch) => {
+                Self::Else(unavailable(error))
             }
-            error => Self::File(chain(&error)),
-        }
-    }
-
-    /// Of a file that could be opened. A disk that is full, or does not answer, says nothing of it.
-    fn of_use(error: redb::Error) -> Self {
-        match error {
             redb::Error::Io(error) if !is_of_content(&error) => Self::Else(unavailable(StorageError::Io(error))),
             error => Self::File(chain(&error)),
         }
@@ -388,8 +380,8 @@ fn unavailable(error: impl Into<redb::Error>) -> IndexError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use redb::StorageBackend;
     use redb::backends::InMemoryBackend;
+    use redb::{DatabaseError, StorageBackend};
     use std::sync::Arc;
 
     fn entries(first: u8, count: usize) -> Vec<IndexEntry> {
@@ -549,13 +541,13 @@ mod tests {
         let full = || io::Error::from(io::ErrorKind::StorageFull);
 
         for broken in [
-            Broken::of_open(DatabaseError::Storage(StorageError::Io(full()))),
-            Broken::of_use(redb::Error::Io(full())),
+            Broken::of(DatabaseError::Storage(StorageError::Io(full()))),
+            Broken::of(redb::Error::Io(full())),
         ] {
             assert!(matches!(broken, Broken::Else(IndexError::NoSpace(_))));
         }
         assert!(matches!(
-            Broken::of_use(redb::Error::Corrupted(String::new())),
+            Broken::of(redb::Error::Corrupted(String::new())),
             Broken::File(_)
         ));
     }

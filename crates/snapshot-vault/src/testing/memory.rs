@@ -252,17 +252,16 @@ pub struct MemoryIndex {
 }
 
 impl MemoryIndex {
-    /// Loses a chunk, or an index page, as a flipped bit in its key does. Whether there was any.
-    pub fn rot(&self, choose: impl FnOnce(usize) -> usize) -> bool {
-        let mut state = lock(&self.state);
-        let mut ids: Vec<ChunkId> = state.chunks.keys().copied().collect();
-        if ids.is_empty() {
-            return false;
-        }
-        // The order of a hash map is another one each time.
+    /// All chunks and index pages that it finds, in the order of their ids.
+    pub fn ids(&self) -> Vec<ChunkId> {
+        let mut ids: Vec<ChunkId> = lock(&self.state).chunks.keys().copied().collect();
         ids.sort_unstable();
-        state.chunks.remove(&ids[choose(ids.len())]);
-        true
+        ids
+    }
+
+    /// Loses a chunk, or an index page, as a flipped bit in its key does.
+    pub fn lose(&self, id: &ChunkId) {
+        lock(&self.state).chunks.remove(id);
     }
 
     /// Forgets what was not flushed, as a crash does.

@@ -105,7 +105,10 @@ impl World {
                 }
             }
             Step::Rot(which) => {
-                self.is_index_rotten |= self.test.index.rot(|count| which.index(count));
+                if let Some(id) = pick(self.test.index.ids(), *which) {
+                    self.test.index.lose(&id);
+                    self.is_index_rotten = true;
+                }
             }
             Step::Check { is_index_lost } => {
                 if *is_index_lost {

@@ -3,62 +3,20 @@
 
 use crate::bad_places::BadDisk;
 use crate::collect::Running;
-use crate::support::{CHUNK, TestVault, copies_at_once, copy, copy_with, master, noise, open, options, read_all};
+use crate::support::{CHUNK, TestVault, copies_at_once, copy, copy_with, noise, open, read_all};
 use snapshot_vault::testing::{MemoryBlobs, MemoryCatalog, MemoryIndex, Promises};
 use snapshot_vault::{
-    BlobKey, BlobStore, ChunkId, ChunkIndex, CollectOptions, Collection, CollectionEnd, DomainId, IndexEntry,
-    IndexError, Location, PackCatalog, PackId, StoredCopy, Vault,
+    BlobKey, ChunkId, ChunkIndex, CollectOptions, Collection, CollectionEnd, DomainId, PackCatalog, PackId, StoredCopy,
+    Vault,
 };
 use std::ops::ControlFlow;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
 
 /// How long the record of a chunk of noise is.
 const RECORD: usize = CHUNK + 88;
 /// Where the first one begins.
 const FIRST: usize = 64;
-
-/// An index that has lost some keys, as one with flipped bits has.
-#[derive(Clone, Default)]
-struct Rotten {
-    inner: MemoryIndex,
-    lost: Arc<Mutex<Vec<ChunkId>>>,
-}
-
-impl ChunkIndex for Rotten {
-    fn contains(&self, id: &ChunkId) -> Result<bool, IndexError> {
-        Ok(self.locate(&[*id])?[0].is_some())
-    }
-
-    fn locate(&self, ids: &[ChunkId]) -> Result<Vec<Option<Location>>, IndexError> {
-        let lost = self.lost.lock().unwrap();
-        let places = self.inner.locate(ids)?.into_iter().zip(ids);
-        Ok(places.map(|(at, id)| at.filter(|_| !lost.contains(id))).collect())
-    }
-
-    fn add_pack(&self, pack: PackId, entries: &[IndexEntry]) -> Result<(), IndexError> {
-        let is_added = |id: &ChunkId| entries.iter().any(|entry| entry.id == *id);
-        self.lost.lock().unwrap().retain(|id| !is_added(id));
-        self.inner.add_pack(pack, entries)
-    }
-
-    fn packs(&self, after: Option<PackId>, limit: usize) -> Result<Vec<PackId>, IndexError> {
-        self.inner.packs(after, limit)
-    }
-
-    fn remove_pack(&self, pack: PackId, chunks: &[ChunkId]) -> Result<(), IndexError> {
-        self.inner.remove_pack(pack, chunks)
-    }
-
-    fn clear(&self) -> Result<(), IndexError> {
-        self.lost.lock().unwrap().clear();
-        self.inner.clear()
-    }
-
-    fn flush(&self) -> Result<(), IndexError> {
-        self.inner.flush()
-    }
-}
 
 fn packs(catalog: &MemoryCatalog) -> Vec<PackId> {
     let packs = catalog.list(None, 1000).unwrap();
@@ -105,7 +63,7 @@ fn flip(test: &TestVault, pack: PackId, at: usize) {
 struct OneLost {
     blobs: MemoryBlobs,
     catalog: MemoryCatalog,
-    index: Rotten,
+    index: MemoryIndex,
     vault: Vault,
     /// The second copy.
     copy: StoredCopy,
@@ -118,8 +76,8 @@ struct OneLost {
 impl OneLost {
     fn new() -> Self {
         let blobs = MemoryBlobs::default();
-        let (index, catalog) = (Rotten::default(), MemoryCatalog::default());
-        let vault = open_with(&index, &catalog, Arc::new(blobs.clone()));
+        let (index, catalog) = (MemoryIndex::default(), MemoryCatalog::default());
+        let vault = open(Arc::new(blobs.clone()), &index, &catalog).unwrap();
         let domain = vault.domain(DomainId::random()).unwrap();
         let mut content = noise(1, 40 * CHUNK);
         let deleted = copy(&domain, &content, None);
@@ -138,8 +96,7 @@ impl OneLost {
             first,
             second,
         };
-        let shared = test.record_at(first, FIRST);
-        test.index.lost.lock().unwrap().push(shared);
+        test.index.lose(&test.record_at(first, FIRST));
         assert!(read_all(&test.copy).is_err());
         test
     }
@@ -148,11 +105,6 @@ impl OneLost {
         let bytes = self.blobs.get(&key_of(pack)).unwrap();
         ChunkId::from_bytes(*bytes[place + 24..].first_chunk().unwrap())
     }
-}
-
-fn open_with(index: &Rotten, catalog: &MemoryCatalog, blobs: Arc<dyn BlobStore>) -> Vault {
-    let (index, catalog) = (Arc::new(index.clone()), Arc::new(catalog.clone()));
-    Vault::open(blobs, &master(), index, catalog, options()).unwrap()
 }
 
 fn key_of(pack: PackId) -> BlobKey {
@@ -171,7 +123,6 @@ fn a_collection_finds_again_what_the_index_has_lost() {
         (1, 1),
         "the chunk, without the deleted ones"
     );
-    assert_eq!(test.index.lost.lock().unwrap().len(), 0);
     assert!(read_all(&test.copy).unwrap() == test.content);
     assert!(read_anew(&test.blobs, &test.catalog, &test.copy).unwrap() == test.content);
 }
@@ -182,12 +133,11 @@ fn a_collection_finds_again_an_index_page_that_the_index_has_lost() {
     let test = OneLost::new();
     // Behind the chunks that only the second copy has.
     let page = test.record_at(test.second, FIRST + 39 * RECORD);
-    test.index.lost.lock().unwrap().push(page);
+    test.index.lose(&page);
 
     let done = collected(&test.vault);
 
     assert_eq!((done.end, done.unreadable), (CollectionEnd::Done, vec![]));
-    assert_eq!(test.index.lost.lock().unwrap().len(), 0);
     assert!(read_all(&test.copy).unwrap() == test.content);
 }
 
@@ -195,7 +145,7 @@ fn a_collection_finds_again_an_index_page_that_the_index_has_lost() {
 fn a_collection_keeps_what_the_index_has_lost_and_the_disk_does_not_give_back_just_then() {
     let test = OneLost::new();
     let (disk, is_bad) = with_a_bad_place(&test.blobs, key_of(test.first), FIRST + 100);
-    let vault = open_with(&test.index, &test.catalog, Arc::new(disk));
+    let vault = open(Arc::new(disk), &test.index, &test.catalog).unwrap();
 
     let kept = collected(&vault);
 

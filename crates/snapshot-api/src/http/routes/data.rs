@@ -45,14 +45,15 @@ pub(super) async fn of_snapshot(api: Data<Api>, request: HttpRequest) -> Result<
     let deed = reading(&request, AuditAction::SnapshotRead, id.as_uuid());
     let opening = api.clone();
     let source = on_pool(move || {
-        let (opened, noted) = match deed {
-            Some(deed) => {
-                let deed = deed.of(opening.snapshots.owner(&caller, id)?);
-                let opened = opening.snapshots.open(&caller, id);
-                (opened, Some(Noted { caller, deed }))
-            }
-            None => (opening.snapshots.open(&caller, id), None),
-        };
+        let owner = deed
+            .map(|_| opening.snapshots.owner(&caller, id))
+            .transpose()?
+            .flatten();
+        let opened = opening.snapshots.open(&caller, id);
+        let noted = deed.map(|deed| Noted {
+            caller,
+            deed: deed.of(owner),
+        });
         let (snapshot, bytes) = told(&opening, noted.as_ref(), opened)?;
         let digest = snapshot.readable()?.content().digest.to_string();
         Ok::<_, Error>(Source {
@@ -84,14 +85,12 @@ pub(super) async fn of_volume(api: Data<Api>, request: HttpRequest) -> Result<Ht
     let deed = reading(&request, AuditAction::VolumeRead, id.as_uuid());
     let opening = api.clone();
     let source = on_pool(move || {
-        let (opened, noted) = match deed {
-            Some(deed) => {
-                let deed = deed.of(opening.volumes.owner(&caller, id)?);
-                let opened = opening.volumes.open(&caller, id);
-                (opened, Some(Noted { caller, deed }))
-            }
-            None => (opening.volumes.open(&caller, id), None),
-        };
+        let owner = deed.map(|_| opening.volumes.owner(&caller, id)).transpose()?.flatten();
+        let opened = opening.volumes.open(&caller, id);
+        let noted = deed.map(|deed| Noted {
+            caller,
+            deed: deed.of(owner),
+        });
         let (volume, OpenVolume { bytes, version }) = told(&opening, noted.as_ref(), opened)?;
         Ok::<_, Error>(Source {
             of: (Resource::Volume, id.as_uuid()),

@@ -13,33 +13,33 @@ use crate::{
 
 const MIB: u64 = 1 << 20;
 
-fn set(ports: &dyn Ports, organization: OrganizationId, own: OwnQuota) {
-    change(ports, organization, QuotaChanges::to(own));
-}
-
-fn change(ports: &dyn Ports, organization: OrganizationId, changes: QuotaChanges) {
+fn set(ports: &dyn Ports, organization: OrganizationId, changes: QuotaChanges) {
     ports.quotas().change_quota(organization, &changes).unwrap();
 }
 
-fn at_most_snapshots(number: u64) -> OwnQuota {
-    OwnQuota {
-        snapshots: Some(Limit::from_number(number)),
-        ..OwnQuota::default()
+fn at_most_snapshots(number: u64) -> QuotaChanges {
+    QuotaChanges {
+        snapshots: Some(at_most(number)),
+        ..QuotaChanges::default()
     }
 }
 
-fn at_most_bytes(number: u64) -> OwnQuota {
-    OwnQuota {
-        volume_bytes: Some(Limit::from_number(number)),
-        ..OwnQuota::default()
+fn at_most_bytes(number: u64) -> QuotaChanges {
+    QuotaChanges {
+        volume_bytes: Some(at_most(number)),
+        ..QuotaChanges::default()
     }
 }
 
-fn at_most_tasks(number: u64) -> OwnQuota {
-    OwnQuota {
-        tasks: Some(Limit::from_number(number)),
-        ..OwnQuota::default()
+fn at_most_tasks(number: u64) -> QuotaChanges {
+    QuotaChanges {
+        tasks: Some(at_most(number)),
+        ..QuotaChanges::default()
     }
+}
+
+fn at_most(number: u64) -> OwnLimit {
+    OwnLimit::Set(Limit::from_number(number))
 }
 
 fn used(ports: &dyn Ports, organization: OrganizationId) -> QuotaUse {
@@ -65,19 +65,24 @@ pub fn shows_no_quota_and_no_use_at_first(ports: &dyn Ports) {
     assert_eq!(status.used, QuotaUse::default());
 }
 
-/// Every kind of limit comes back, for the organization that it was set for only.
+/// Every kind of limit comes back, for the organization that it was set for only, and the default when it is set again.
 pub fn keeps_a_quota_as_it_was_set(ports: &dyn Ports) {
     let world = World::new(ports);
     let other = world.another_organization();
+    let changes = QuotaChanges {
+        snapshots: Some(at_most(7)),
+        volume_bytes: Some(OwnLimit::Set(Limit::Unlimited)),
+        tasks: Some(OwnLimit::Default),
+    };
+
+    set(ports, world.organization, at_most_tasks(3));
+    set(ports, world.organization, changes);
+
     let own = OwnQuota {
         snapshots: Some(Limit::from_number(7)),
         volume_bytes: Some(Limit::Unlimited),
         tasks: None,
     };
-
-    set(ports, world.organization, at_most_tasks(3));
-    set(ports, world.organization, own);
-
     let status = ports.quotas().quota(world.organization).unwrap();
     assert_eq!((status.own, status.quota), (own, own.or(Quota::default())));
     assert_eq!(ports.quotas().quota(other).unwrap().own, OwnQuota::default());
@@ -86,35 +91,20 @@ pub fn keeps_a_quota_as_it_was_set(ports: &dyn Ports) {
 /// One limit, and none of the others, which somebody else may be changing.
 pub fn changes_only_the_limits_that_are_told(ports: &dyn Ports) {
     let world = World::new(ports);
-    let (seven, two) = (Limit::from_number(7), Limit::from_number(2));
-    let changes = [
-        QuotaChanges {
-            snapshots: Some(OwnLimit::Set(seven)),
-            ..QuotaChanges::default()
-        },
-        QuotaChanges {
-            volume_bytes: Some(OwnLimit::Set(two)),
-            ..QuotaChanges::default()
-        },
-        QuotaChanges {
-            tasks: Some(OwnLimit::Set(two)),
-            ..QuotaChanges::default()
-        },
-        QuotaChanges {
-            volume_bytes: Some(OwnLimit::Default),
-            ..QuotaChanges::default()
-        },
-        QuotaChanges::default(),
-    ];
 
-    for it in changes {
-        change(ports, world.organization, it);
+    for changes in [
+        at_most_snapshots(7),
+        at_most_bytes(2),
+        at_most_tasks(2),
+        QuotaChanges::default(),
+    ] {
+        set(ports, world.organization, changes);
     }
 
     let expected = OwnQuota {
-        snapshots: Some(seven),
-        volume_bytes: None,
-        tasks: Some(two),
+        snapshots: Some(Limit::from_number(7)),
+        volume_bytes: Some(Limit::from_number(2)),
+        tasks: Some(Limit::from_number(2)),
     };
     assert_eq!(ports.quotas().quota(world.organization).unwrap().own, expected);
 }
@@ -293,12 +283,8 @@ pub fn adopts_snapshots_beyond_the_quota(ports: &dyn Ports) {
 pub fn never_exceeds_a_quota_when_many_race(ports: &dyn Ports) {
     let world = World::new(ports);
     let volume = world.store_volume(a_volume(world.organization).sized(MIB));
-    let quota = OwnQuota {
-        snapshots: Some(Limit::from_number(5)),
-        volume_bytes: Some(Limit::from_number(8 * MIB)),
-        tasks: None,
-    };
-    set(ports, world.organization, quota);
+    set(ports, world.organization, at_most_snapshots(5));
+    set(ports, world.organization, at_most_bytes(8 * MIB));
 
     let outcomes = race(64, |n| {
         if n % 2 == 0 {
